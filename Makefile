@@ -1,0 +1,51 @@
+# One command each, the same here, in README.md and in .ci/run. Every target may be run again at any time.
+# Paths are relative on purpose: the folder may have any name, spaces included.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PY := .venv/bin/python
+
+.PHONY: help env demo test lint bench soak generate lock release-baseline clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
+
+env: ## make or refresh .venv (every other target does it by itself)
+	@tools/env
+
+demo: env ## real calls between three ministries, attacks included
+	@.venv/bin/govbus demo
+
+test: env ## every test except the long runs
+	@$(PY) -m pytest -q
+
+soak: env ## the long runs
+	@$(PY) -m pytest -q -m soak
+
+lint: env ## ruff, mypy --strict, buf, and that generated code is what the contracts say
+	@$(PY) -m ruff check --no-cache .
+	@$(PY) -m ruff format --no-cache --check .
+	@$(PY) -m mypy --strict . tools/generate
+	@.venv/bin/buf lint
+	@.venv/bin/buf breaking protos --against protos/baseline.binpb
+	@$(PY) tools/generate --check
+
+bench: ## CPU and latency beside bare Envoy and a Python forwarder
+	@tools/env --bench
+	@$(PY) -m benchmarks
+
+generate: env ## rewrite the generated code from the contracts
+	@$(PY) tools/generate
+
+lock: env ## renew requirements.lock from pyproject.toml (needs a package index)
+	@tools/lock
+
+release-baseline: env ## a release only: what buf breaking compares with from now on
+	@.venv/bin/buf build protos -o protos/baseline.binpb
+
+clean: ## remove the environment and everything built
+	@rm -rf .venv .venv.lock build dist govbus.egg-info .mypy_cache .ruff_cache native/_fast.c native/gate/gate.c native/gate/gate.h
+	@find native -name '*.so' -delete
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

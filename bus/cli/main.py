@@ -1,0 +1,26 @@
+"""Entry point of the `govbus` command.
+
+Holds the Typer application and nothing else: a sub-command lives in its own module and is added below.
+"""
+
+from importlib.metadata import version as distribution_version
+
+import typer
+
+app = typer.Typer(name="govbus", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def root() -> None:
+    """Signed, permitted, recorded, provable calls between public bodies."""
+
+
+@app.command()
+def version() -> None:
+    """Print the version of the installed distribution."""
+    typer.echo(distribution_version("govbus"))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

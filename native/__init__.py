@@ -1,0 +1,1 @@
+"""Bytes in, bytes out: wire codec, digests, signatures, Merkle, policy tables, journal, the Envoy gate."""
