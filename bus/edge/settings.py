@@ -1,0 +1,71 @@
+"""What one broker instance's Envoy is told, as frozen values: the input of `bus.edge.envoy_config`.
+
+Nothing here is secret: the gate's private key travels by an inherited descriptor (bus.engines.envoy), never by a file
+of configuration. Limits that are promises of the design stand here as constants, with their reason.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bus.edge.endpoint import Endpoint
+
+__all__ = ["CLUSTER_HEADER", "GATE_MODULE", "EdgeSettings", "GateFilter", "TlsFiles", "Upstream"]
+
+GATE_MODULE = "govbus_gate"
+"""Envoy loads `lib<name>.so` from its module search path."""
+CLUSTER_HEADER = "govbus-cluster"
+"""Set by the gate from the signed header's provider; removed before the request leaves."""
+MESSAGE_BYTES = 4 * 1024 * 1024
+"""Largest message on the bus (design.md 7)."""
+STREAM_BYTES = MESSAGE_BYTES + 64 * 1024
+"""A whole message with its frame prefix must fit the stream's window, or the gate could never hold it."""
+METADATA_KIB = 16
+"""Largest set of headers or trailers (design.md 7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """One subsystem's TLS credentials as files in one directory, replaced there by rename."""
+
+    chain: Path
+    """Leaf first, then the issuing CA, PEM."""
+    private_key: Path
+    trust_root: Path
+    """The instance root, PEM: the only trust anchor on both sides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One provider: its cluster is named by its DNS name, which is also the only name it may present."""
+
+    dns_name: str
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateFilter:
+    """What ECDS hands the gate: a file, its version and digest. Policy itself never passes through Envoy."""
+
+    snapshot: Path
+    version: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """One Envoy. `directory` is absolute and holds every file that Envoy watches."""
+
+    broker: str
+    """SPIFFE ID of this broker instance."""
+    listen: Endpoint
+    admin_socket: Path
+    directory: Path
+    tls: TlsFiles
+    upstreams: tuple[Upstream, ...]
+    gate: GateFilter | None
+    """None: a bare edge that routes by the header as it came. For benchmarks and tests of Envoy itself only."""
+    trace_collector: Endpoint | None = None
+    """OTLP over gRPC, plaintext: the user's choice, off by default."""
+    heap_bytes: int = 1 << 30
+    max_connections: int = 10_000
+    drain_seconds: int = 10

@@ -1,0 +1,1 @@
+"""Evidence of one call in one file, and its offline verification, step by step."""
