@@ -23,7 +23,7 @@ One YAML (or JSON) file serves both sides; unknown keys are refused; paths are r
       drain_ms: 5000                      # optional: how long SIGTERM waits for running calls
       max_concurrent: 512                 # optional: calls in work at once; more are told OVERLOADED
 
-Grants in the file only choose the id that a request names; whether it permits is decided by the broker and the provider.
+Grants in the file only choose the id that a request names; broker and provider decide whether it permits.
 """
 
 from collections.abc import Mapping

@@ -76,6 +76,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_RECEIPT_INVALID: _ClassVar[Reason]
     REASON_STREAM_NOT_SEALED: _ClassVar[Reason]
     REASON_REFUSAL_UNREADABLE: _ClassVar[Reason]
+    REASON_BROKER_UNREACHABLE: _ClassVar[Reason]
 PROVIDER_CALLED_UNSPECIFIED: ProviderCalled
 PROVIDER_CALLED_NO: ProviderCalled
 PROVIDER_CALLED_MAYBE: ProviderCalled
@@ -139,6 +140,7 @@ REASON_RESPONSE_UNVERIFIED: Reason
 REASON_RECEIPT_INVALID: Reason
 REASON_STREAM_NOT_SEALED: Reason
 REASON_REFUSAL_UNREADABLE: Reason
+REASON_BROKER_UNREACHABLE: Reason
 REASON_INFO_FIELD_NUMBER: _ClassVar[int]
 reason_info: _descriptor.FieldDescriptor
 
