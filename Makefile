@@ -43,7 +43,7 @@ lock: env ## renew requirements.lock from pyproject.toml (needs a package index)
 	@tools/lock
 
 release-baseline: env ## a release only: what buf breaking compares with from now on
-	@.venv/bin/buf build protos -o protos/baseline.binpb
+	@.venv/bin/buf build protos --exclude-source-info -o protos/baseline.binpb
 
 clean: ## remove the environment and everything built
 	@rm -rf .venv .venv.lock build dist govbus.egg-info .mypy_cache .ruff_cache native/_fast.c native/gate/gate.c native/gate/gate.h
