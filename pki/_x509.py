@@ -27,6 +27,7 @@ PARSE_ERRORS = (
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
+    Warning,  # what cryptography still tolerates with a warning is malformed under -W error
 )
 
 
@@ -35,8 +36,12 @@ def parse_certificate(der: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         extensions = certificate.extensions
+        # These are decoded on access only: decode them here, where a failure has its name.
+        _ = (certificate.issuer, certificate.subject, certificate.signature_algorithm_parameters)
+        _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
     except PARSE_ERRORS as error:
         raise ProfileError(ProfileReason.MALFORMED, "not one DER X.509 certificate") from error
+    verify_whole_signature(der, certificate.signature)
     if certificate.version is not x509.Version.v3 or not len(extensions):
         raise ProfileError(ProfileReason.VERSION, "the certificate must be version 3")
     return certificate
@@ -48,6 +53,15 @@ def verify_algorithm_and_serial(certificate: x509.Certificate) -> None:
     bits = certificate.serial_number.bit_length()
     if certificate.serial_number <= 0 or not MIN_SERIAL_BITS <= bits <= MAX_SERIAL_BITS:
         raise ProfileError(ProfileReason.SERIAL, "the serial must be 64 to 159 random bits")
+
+
+def verify_whole_signature(der: bytes, signature: bytes) -> None:
+    """The structure ends with a BIT STRING of whole octets (RFC 5480 A): no unused bits.
+
+    Otherwise a stranger could respell that count, which is not signed, and so change the digest.
+    """
+    if not der.endswith(b"\0" + signature):
+        raise ProfileError(ProfileReason.MALFORMED, "the signature is not a string of whole octets")
 
 
 def verify_signature_oid(oid: x509.ObjectIdentifier) -> None:

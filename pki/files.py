@@ -37,7 +37,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
     """Put `data` at `path`, replacing what is there; durable when this returns."""
     temporary = _write_beside(path, data, mode)
     try:
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
@@ -55,7 +55,7 @@ def create_atomic(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
 
 
 def ensure_private_directory(path: Path) -> Path:
-    """Make `path` a 0700 directory, parents included; refuse one that others can enter."""
+    """Make `path` a 0700 directory (missing parents as umask says); refuse one that others can enter."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
@@ -75,7 +75,7 @@ def publish_directory(target: Path, fill: Callable[[Path], None]) -> bool:
     try:
         fill(staging)
         _fsync_directory(staging)
-        os.rename(staging, target)
+        staging.rename(target)
     except OSError:
         _remove_flat(staging)
         if target.is_dir() and any(target.iterdir()):
@@ -91,8 +91,8 @@ def publish_directory(target: Path, fill: Callable[[Path], None]) -> bool:
 def replace_link(link: Path, target: str) -> None:
     """Make `link` a symbolic link to `target`, replacing the former link in one step."""
     temporary = link.with_name(f".{link.name}.{secrets.token_hex(8)}")
-    os.symlink(target, temporary)
-    os.replace(temporary, link)
+    temporary.symlink_to(target)
+    temporary.replace(link)
     _fsync_directory(link.parent)
 
 

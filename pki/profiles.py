@@ -1,7 +1,7 @@
 """The TLS certificate profile and the CSR profile of protocol.md 1, check by check.
 
 verify_tls_certificate:
- 1. one DER certificate, version 3
+ 1. one DER certificate, version 3, its signature whole octets
  2. ECDSA with SHA-256; serial of at least 64 random bits
  3. signed by an issuing CA of the trust bundle: until here, nothing in it means anything
  4. that CA and its root are valid now
@@ -33,6 +33,7 @@ from pki._x509 import (
     verify_instant,
     verify_signature_oid,
     verify_subsystem_names,
+    verify_whole_signature,
 )
 from pki.errors import ProfileError, ProfileReason
 from pki.identity import SubsystemId
@@ -141,13 +142,15 @@ def verify_csr(der: bytes, *, expected: SubsystemId) -> VerifiedCsr:
         csr = x509.load_der_x509_csr(der)
         extensions = csr.extensions
         attributes = [attribute.oid for attribute in csr.attributes]
+        subject, signed = csr.subject, csr.is_signature_valid
     except PARSE_ERRORS as error:
         raise ProfileError(ProfileReason.MALFORMED, "not one DER PKCS#10 request") from error
+    verify_whole_signature(der, csr.signature)
     spki = verify_embedded_key(csr)
     verify_signature_oid(csr.signature_algorithm_oid)
-    if not csr.is_signature_valid:
+    if not signed:
         raise ProfileError(ProfileReason.PROOF_OF_POSSESSION, "sign the CSR with the key that it carries")
-    _verify_empty_subject(csr.subject)
+    _verify_empty_subject(subject)
     names = [x for x in extensions if x.oid == x509.SubjectAlternativeName.oid]
     if len(names) != 1:
         raise ProfileError(ProfileReason.URI_SAN, "request the SAN of the subsystem")
