@@ -1,0 +1,265 @@
+# Envoy's hooks for one stream: which step runs when. The order of the checks is the order of the lines here.
+
+cdef u32 run_header_checks(gate_call *c) noexcept nogil:
+    # 1-8; the reason of the first that fails. Sets c.state to GATE_BODY once check 7 has taken the id.
+    cdef i64 now = gb_now_ms()
+    cdef gb_key_record key
+    cdef gb_pubkey *public_key = NULL
+    cdef gb_subsystem provider
+    cdef u32 reason
+    reason = check_1_connection(c, now)
+    if reason == 0:
+        reason = check_2_metadata(c)
+    if reason == 0:
+        reason = check_3_addressing(c)
+    if reason == 0:
+        reason = check_4_time(c, now)
+    if reason == 0:
+        reason = check_5_key(c, now, &key, &public_key)
+    if reason == 0:
+        reason = check_6_signature(c, &key, public_key)
+    if reason != 0:
+        return reason
+    c.state = GATE_BODY                 # from here on a refusal is journaled
+    reason = check_7_replay(c)
+    if reason == 0:
+        reason = check_8_grant(c, now, &provider)
+    return reason
+
+cdef unsigned int end_request(gate_call *c) noexcept nogil:
+    # The body is whole. 0 or refused.
+    cdef u32 reason = check_10_commitment(c)
+    if reason == 0:
+        reason = submit_intent(c)
+    if reason != 0:
+        refuse_recorded(c, reason)
+    return reason
+
+cdef public const void *envoy_dynamic_module_on_http_filter_new(const void *config, void *f) noexcept nogil:
+    cdef gate_call *c = <gate_call *> malloc(sizeof(gate_call))
+    if c == NULL:
+        return NULL
+    memset(c, 0, <size_t> (<char *> &c.frames - <char *> c))
+    c.f = f
+    c.config = <gate_config *> config
+    c.request_size = c.signature_size = c.response_size = c.response_signature_size = 0
+    return c
+
+cdef public unsigned int envoy_dynamic_module_on_http_filter_request_headers(
+        void *f, const void *m, cbool end) noexcept nogil:
+    cdef gate_call *c = <gate_call *> m
+    cdef u32 reason
+    c.policy = policy_acquire()
+    if c.policy == NULL:
+        refuse(c, GB_R_POLICY_STALE)
+        return ENVOY_HEADERS_STOP
+    reason = run_header_checks(c)
+    if reason != 0:
+        if c.state == GATE_BODY:
+            refuse_recorded(c, reason)
+        else:
+            refuse(c, reason)
+        return ENVOY_HEADERS_STOP
+    gb_frames_init(&c.frames, GATE_BODY_LIMIT, GATE_BODY_LIMIT + 5)
+    c.frames.max_messages = 1
+    envoy_set_buffer_limit(f, GATE_BUFFER_LIMIT)
+    if end:
+        end_request(c)
+    return ENVOY_HEADERS_STOP
+
+cdef public unsigned int envoy_dynamic_module_on_http_filter_request_body(
+        void *f, const void *m, cbool end) noexcept nogil:
+    cdef gate_call *c = <gate_call *> m
+    cdef u32 reason
+    if c.state != GATE_BODY:
+        return ENVOY_BODY_STOP_NO_BUFFER if c.state == GATE_CLOSED else ENVOY_BODY_CONTINUE
+    reason = check_10_take(c, BODY_REQUEST_RECEIVED)
+    if reason != 0:
+        refuse_recorded(c, reason)
+        return ENVOY_BODY_STOP_NO_BUFFER
+    if end and end_request(c) != 0:
+        return ENVOY_BODY_STOP_NO_BUFFER
+    return ENVOY_BODY_STOP_BUFFER
+
+cdef public unsigned int envoy_dynamic_module_on_http_filter_request_trailers(void *f, const void *m) noexcept nogil:
+    # gRPC requests have no trailers; an HTTP/2 client may send some. They end the body and go no further.
+    cdef gate_call *c = <gate_call *> m
+    if c.state == GATE_BODY:
+        strip(f, TRAILERS_REQUEST, True)
+        end_request(c)
+    return ENVOY_TRAILERS_STOP
+
+cdef public void envoy_dynamic_module_on_http_filter_scheduled(void *f, const void *m, uint64_t event) noexcept nogil:
+    cdef gate_call *c = <gate_call *> m
+    if event == GATE_EVENT_INTENT and c.state == GATE_INTENT:
+        if c.intent.status != 0:
+            gb_ticket_release(c.intent)
+            c.intent = NULL
+            refuse(c, GB_R_JOURNAL_UNAVAILABLE)
+        else:
+            admit(c)
+    elif event == GATE_EVENT_OUTCOME and c.state == GATE_OUTCOME:
+        if c.outcome.status != 0:
+            withhold(c)
+        else:
+            release_answer(c)
+
+cdef u32 local_reply_reason(const char *p, size_t n) noexcept nogil:
+    # Envoy's own answer, told by its details.
+    if text_starts(p, n, b"upstream_response_timeout") or text_starts(p, n, b"response_timeout"):
+        return GB_R_DEADLINE
+    if text_starts(p, n, b"max_duration_timeout") or text_starts(p, n, b"upstream_max_stream_duration_reached"):
+        return GB_R_DEADLINE
+    if text_starts(p, n, b"no_healthy_upstream") or text_starts(p, n, b"cluster_not_found"):
+        return GB_R_PROVIDER_UNREACHABLE
+    if text_starts(p, n, b"route_not_found") or text_starts(p, n, b"no_cluster"):
+        return GB_R_PROVIDER_UNREACHABLE
+    if text_starts(p, n, b"upstream_reset_before_response_started{remote_connection_failure"):
+        return GB_R_PROVIDER_UNREACHABLE
+    if text_starts(p, n, b"upstream_reset_before_response_started{connection_timeout"):
+        return GB_R_PROVIDER_UNREACHABLE
+    if text_starts(p, n, b"upstream_reset_before_response_started{local_connection_failure"):
+        return GB_R_PROVIDER_UNREACHABLE
+    if text_starts(p, n, b"upstream_reset_before_response_started{overflow"):
+        return GB_R_PROVIDER_UNREACHABLE
+    if text_starts(p, n, b"upstream_reset_before_response_started{remote_refused"):
+        return GB_R_PROVIDER_UNREACHABLE
+    return GB_R_PROVIDER_LOST
+
+cdef public unsigned int envoy_dynamic_module_on_http_filter_local_reply(
+        void *f, const void *m, uint32_t status, envoy_buf details, cbool reset_imminent) noexcept nogil:
+    # Before the provider answered, response_headers follows and replaces Envoy's text by ours. Later only this hook runs:
+    # the client gets Envoy's own reply (its text is fixed in the listener's configuration), the journal the outcome.
+    cdef gate_call *c = <gate_call *> m
+    cdef u32 reason = local_reply_reason(details.ptr, details.length)
+    if c.state == GATE_PROVIDER:
+        c.local_reply = True
+        c.local_reason = reason
+    elif c.state != GATE_CLOSED:
+        if c.intent != NULL:
+            count_call(c, b"failed")
+            count_refusal(c, reason)
+            abandon(c, GB_OUTCOME_FAILED, reason)
+        c.state = GATE_CLOSED
+    return ENVOY_LOCAL_REPLY_CONTINUE
+
+cdef public unsigned int envoy_dynamic_module_on_http_filter_response_headers(
+        void *f, const void *m, cbool end) noexcept nogil:
+    cdef gate_call *c = <gate_call *> m
+    cdef envoy_buf text
+    cdef u32 reason
+    if c.state != GATE_PROVIDER:
+        return ENVOY_HEADERS_CONTINUE   # Envoy's answer to a request that never reached a provider
+    c.state = GATE_ANSWER
+    if c.local_reply:
+        submit_outcome(c, c.local_reason)
+        return ENVOY_HEADERS_STOP
+    if end:
+        c.trailers_only = True
+        reason = check_11_response(c, HEADERS_RESPONSE)
+        submit_outcome(c, reason)
+        return ENVOY_HEADERS_STOP
+    if not envoy_get_header(f, HEADERS_RESPONSE, buf_text(b":status"), &text, 0, NULL) or not text_is(text.ptr, text.length, b"200"):
+        submit_outcome(c, GB_R_PROVIDER_UNSIGNED)
+        return ENVOY_HEADERS_STOP
+    if c.kind == 2:
+        c.stream_open = True
+        strip(f, HEADERS_RESPONSE, False)
+        return ENVOY_HEADERS_CONTINUE
+    return ENVOY_HEADERS_STOP
+
+cdef public unsigned int envoy_dynamic_module_on_http_filter_response_body(
+        void *f, const void *m, cbool end) noexcept nogil:
+    cdef gate_call *c = <gate_call *> m
+    cdef u32 reason
+    if c.state != GATE_ANSWER:
+        return ENVOY_BODY_CONTINUE if c.state == GATE_CLOSED or c.intent == NULL else ENVOY_BODY_STOP_NO_BUFFER
+    reason = check_10_take(c, BODY_RESPONSE_RECEIVED)
+    if reason == GB_R_BODY_TOO_LARGE:
+        reason = GB_R_RESPONSE_TOO_LARGE
+    elif reason != 0:
+        reason = GB_R_RESPONSE_MISMATCH
+    elif end:
+        reason = GB_R_PROVIDER_UNSIGNED     # ended without trailers
+    elif c.stream_open and not still_permitted(c):
+        reason = GB_R_NO_GRANT
+    if reason == 0:
+        return ENVOY_BODY_CONTINUE if c.stream_open else ENVOY_BODY_STOP_BUFFER
+    if c.stream_open:
+        end_stream(c, reason)
+    else:
+        submit_outcome(c, reason)
+    return ENVOY_BODY_STOP_NO_BUFFER
+
+cdef void end_stream(gate_call *c, u32 reason) noexcept nogil:
+    # A begun stream that must not go on: its outcome is recorded, nobody waits for it, the client sees no seal.
+    abandon(c, GB_OUTCOME_FAILED, reason)
+    c.state = GATE_CLOSED
+    count_refusal(c, reason)
+    envoy_reset_stream(c.f, ENVOY_RESET_LOCAL, buf_of(gb_reason_name(reason).p, gb_reason_name(reason).n))
+
+cdef bint still_permitted(gate_call *c) noexcept nogil:
+    # Open streams are judged again (1, 5, 8) when another policy has come into force.
+    cdef gate_policy *old
+    cdef gate_policy *policy
+    cdef gb_key_record key
+    cdef gb_pubkey *public_key = NULL
+    cdef gb_subsystem provider
+    cdef i64 now
+    if PROCESS.policy == c.policy:
+        return True
+    policy = policy_acquire()
+    old = c.policy
+    c.policy = policy
+    now = gb_now_ms()
+    # Streams name their judge by the version in the intent; c.policy only decides from here on.
+    if check_1_connection(c, now) != 0:
+        policy_release(old)
+        return False
+    c.client = gb_policy_subsystem(&policy.snapshot.policy, c.request.client)
+    c.method = gb_policy_method(&policy.snapshot.policy, c.request.method)
+    if c.client == GB_NONE or check_5_key(c, now, &key, &public_key) != 0 or check_8_grant(c, now, &provider) != 0:
+        policy_release(old)
+        return False
+    policy_release(old)
+    return True
+
+cdef public unsigned int envoy_dynamic_module_on_http_filter_response_trailers(void *f, const void *m) noexcept nogil:
+    cdef gate_call *c = <gate_call *> m
+    if c.state != GATE_ANSWER:
+        return ENVOY_TRAILERS_CONTINUE if c.state == GATE_CLOSED or c.intent == NULL else ENVOY_TRAILERS_STOP
+    submit_outcome(c, check_11_response(c, TRAILERS_RESPONSE))
+    return ENVOY_TRAILERS_STOP
+
+cdef void abandon(gate_call *c, u32 outcome, u32 reason) noexcept nogil:
+    # Every intent gets exactly one outcome, also when nobody is left to hear it.
+    cdef gb_ticket *ticket
+    if c.intent == NULL or c.outcome != NULL:
+        return
+    ticket = outcome_ticket(c, outcome, reason)
+    if ticket != NULL:
+        c.outcome = ticket
+        gb_journal_submit(PROCESS.journal, ticket)
+
+cdef public void envoy_dynamic_module_on_http_filter_stream_complete(void *f, const void *m) noexcept nogil:
+    # Attributes are final here: the client left (CANCELLED), or the provider broke a begun answer (FAILED).
+    cdef gate_call *c = <gate_call *> m
+    cdef envoy_buf details
+    if c.intent == NULL or c.outcome != NULL:
+        return
+    if envoy_attribute_string(f, ATTR_RESPONSE_CODE_DETAILS, &details) and text_starts(details.ptr, details.length, b"upstream_"):
+        count_call(c, b"failed")
+        abandon(c, GB_OUTCOME_FAILED, local_reply_reason(details.ptr, details.length))
+    else:
+        count_call(c, b"cancelled")
+        abandon(c, GB_OUTCOME_CANCELLED, 0)
+
+cdef public void envoy_dynamic_module_on_http_filter_destroy(const void *m) noexcept nogil:
+    cdef gate_call *c = <gate_call *> m
+    abandon(c, GB_OUTCOME_CANCELLED, 0)
+    if c.intent != NULL:
+        gb_ticket_release(c.intent)
+    if c.outcome != NULL:
+        gb_ticket_release(c.outcome)
+    policy_release(c.policy)
+    free(c)

@@ -1,0 +1,218 @@
+# The policy in force and how it is replaced: filter configurations arrive from ECDS and name a snapshot file, its
+# version and its digest; nothing else of a policy passes through Envoy.
+#
+# Rules
+#  1. The first snapshot is loaded on the main thread, before anything listens: a gate without policy does not start.
+#  2. Every later one is mapped, verified and swapped by the loader's own thread; no worker and not the main thread waits.
+#  3. A version or a log position below the highest ever served is refused, after a restart too: the floor is in the
+#     journal, durable before the snapshot is served.
+#  4. A refused snapshot leaves the one in force; the gauge of its version tells.
+
+cdef struct gate_request:               # what a configuration asks for
+    char path[512]
+    u64 version
+    u8 digest[32]
+
+cdef struct gate_loader:
+    bint running
+    bint stop
+    bint pending
+    gate_request wanted
+    pthread_t thread
+    pthread_mutex_t lock
+    pthread_cond_t wake
+
+cdef gate_loader LOADER
+
+cdef gate_policy *policy_acquire() noexcept nogil:
+    cdef gate_policy *policy
+    pthread_mutex_lock(&PROCESS.policy_lock)
+    policy = PROCESS.policy
+    if policy != NULL:
+        policy.refs += 1
+    pthread_mutex_unlock(&PROCESS.policy_lock)
+    return policy
+
+cdef void policy_release(gate_policy *policy) noexcept nogil:
+    cdef long left
+    if policy == NULL:
+        return
+    pthread_mutex_lock(&PROCESS.policy_lock)
+    policy.refs -= 1
+    left = policy.refs
+    pthread_mutex_unlock(&PROCESS.policy_lock)
+    if left == 0:
+        policy_free(policy)
+
+cdef void policy_free(gate_policy *policy) noexcept nogil:
+    gb_snapshot_close(&policy.snapshot)
+    munmap(<void *> policy.map, policy.size)
+    free(policy)
+
+cdef gate_policy *map_policy(gate_request *wanted) noexcept nogil:
+    # Maps the file whose digest the configuration names. NULL: not there, or not that file.
+    cdef gate_policy *policy
+    cdef stat_t info
+    cdef void *at
+    cdef u8 digest[32]
+    cdef int fd = open(wanted.path, O_RDONLY | O_CLOEXEC)
+    if fd < 0:
+        return NULL
+    if fstat(fd, &info) != 0 or info.st_size <= 0:
+        close(fd)
+        return NULL
+    at = mmap(NULL, <size_t> info.st_size, PROT_READ, MAP_PRIVATE, fd, 0)
+    close(fd)
+    if at == MAP_FAILED:
+        return NULL
+    gb_sha256(<const u8 *> at, <size_t> info.st_size, digest)
+    policy = <gate_policy *> calloc(1, sizeof(gate_policy))
+    if policy == NULL or memcmp(digest, wanted.digest, 32) != 0:
+        munmap(at, <size_t> info.st_size)
+        free(policy)
+        return NULL
+    policy.map = <const u8 *> at
+    policy.size = <size_t> info.st_size
+    policy.refs = 1
+    return policy
+
+cdef bint load_policy(gate_request *wanted) noexcept nogil:
+    cdef gate_policy *policy
+    cdef gate_policy *old
+    cdef gb_span scope = gb_text(b"broker")
+    cdef gb_span domain
+    cdef int error
+    policy = map_policy(wanted)
+    if policy == NULL:
+        say(ENVOY_LOG_ERROR, b"govbus: snapshot refused: the file is missing or differs from the digest in the configuration")
+        return False
+    domain.p = <const u8 *> PROCESS.trust_domain
+    domain.n = strlen(PROCESS.trust_domain)
+    error = gb_snapshot_open(&policy.snapshot, policy.map, policy.size, PROCESS.policy_key, domain, scope,
+                             PROCESS.floor_version, PROCESS.floor_position)
+    if error != 0:
+        say(ENVOY_LOG_ERROR, gb_snapshot_error(error))
+        munmap(<void *> policy.map, policy.size)
+        free(policy)
+        return False
+    if policy.snapshot.header.version != wanted.version:
+        say(ENVOY_LOG_ERROR, b"govbus: snapshot refused: its version differs from the configuration's")
+        policy_free(policy)
+        return False
+    if gb_journal_accept(PROCESS.journal, policy.snapshot.header.version, policy.snapshot.header.log_position) != 0:
+        say(ENVOY_LOG_ERROR, b"govbus: snapshot refused: its version cannot be recorded in the journal")
+        policy_free(policy)
+        return False
+    PROCESS.floor_version = policy.snapshot.header.version
+    PROCESS.floor_position = policy.snapshot.header.log_position
+    pthread_mutex_lock(&PROCESS.policy_lock)
+    old = PROCESS.policy
+    PROCESS.policy = policy
+    pthread_mutex_unlock(&PROCESS.policy_lock)
+    policy_release(old)
+    say(ENVOY_LOG_INFO, b"govbus: snapshot in force")
+    return True
+
+cdef void *run_loader(void *nothing) noexcept nogil:
+    cdef gate_request wanted
+    pthread_mutex_lock(&LOADER.lock)
+    while not LOADER.stop:
+        if not LOADER.pending:
+            pthread_cond_wait(&LOADER.wake, &LOADER.lock)
+            continue
+        memcpy(&wanted, &LOADER.wanted, sizeof(wanted))
+        LOADER.pending = False
+        pthread_mutex_unlock(&LOADER.lock)
+        load_policy(&wanted)
+        pthread_mutex_lock(&LOADER.lock)
+    pthread_mutex_unlock(&LOADER.lock)
+    return NULL
+
+cdef bint start_loader() noexcept nogil:
+    pthread_mutex_init(&LOADER.lock, NULL)
+    pthread_cond_init(&LOADER.wake, NULL)
+    LOADER.running = pthread_create(&LOADER.thread, NULL, run_loader, NULL) == 0
+    return LOADER.running
+
+cdef void stop_loader() noexcept nogil:
+    if not LOADER.running:
+        return
+    pthread_mutex_lock(&LOADER.lock)
+    LOADER.stop = True
+    pthread_cond_signal(&LOADER.wake)
+    pthread_mutex_unlock(&LOADER.lock)
+    pthread_join(LOADER.thread, NULL)
+    LOADER.running = False
+
+cdef void ask_loader(gate_request *wanted) noexcept nogil:
+    pthread_mutex_lock(&LOADER.lock)
+    memcpy(&LOADER.wanted, wanted, sizeof(wanted[0]))
+    LOADER.pending = True
+    pthread_cond_signal(&LOADER.wake)
+    pthread_mutex_unlock(&LOADER.lock)
+
+# --- Envoy's filter configuration ----------------------------------------------------------------------------------------
+
+cdef bint parse_setting(const char *line, size_t n, gate_request *out, int *seen) noexcept nogil:
+    if text_starts(line, n, b"snapshot=") and n - 9 < sizeof(out.path) and n > 9:
+        memcpy(out.path, line + 9, n - 9)
+        out.path[n - 9] = 0
+        seen[0] |= 1
+        return True
+    if text_starts(line, n, b"version="):
+        seen[0] |= 2
+        return parse_decimal(line + 8, n - 8, &out.version)
+    if text_starts(line, n, b"digest="):
+        seen[0] |= 4
+        return parse_hex32(line + 7, n - 7, out.digest)
+    return n == 0
+
+cdef bint parse_settings(const char *text, size_t n, gate_request *out) noexcept nogil:
+    # Lines `snapshot=PATH`, `version=N`, `digest=HEX`, each once.
+    cdef size_t start = 0
+    cdef size_t at
+    cdef int seen = 0
+    for at in range(n + 1):
+        if at == n or text[at] == c'\n':
+            if not parse_setting(text + start, at - start, out, &seen):
+                return False
+            start = at + 1
+    return seen == 7
+
+cdef void define_metrics(void *config, gate_metrics *metrics) noexcept nogil:
+    cdef envoy_buf reason = buf_text(b"reason")
+    cdef envoy_buf outcome = buf_text(b"outcome")
+    envoy_define_counter(config, buf_text(b"govbus_calls"), &outcome, 1, &metrics.calls)
+    envoy_define_counter(config, buf_text(b"govbus_refusals"), &reason, 1, &metrics.refusals)
+    envoy_define_gauge(config, buf_text(b"govbus_snapshot_version"), NULL, 0, &metrics.snapshot_version)
+    envoy_define_gauge(config, buf_text(b"govbus_snapshot_created_ms"), NULL, 0, &metrics.snapshot_created_ms)
+    envoy_define_gauge(config, buf_text(b"govbus_journal_lag"), NULL, 0, &metrics.journal_lag)
+
+cdef public const void *envoy_dynamic_module_on_http_filter_config_new(
+        void *config, envoy_buf name, envoy_buf settings) noexcept nogil:
+    cdef gate_request wanted
+    cdef gate_config *made
+    memset(&wanted, 0, sizeof(wanted))
+    if not parse_settings(settings.ptr, settings.length, &wanted):
+        say(ENVOY_LOG_ERROR, b"govbus: the gate's configuration needs lines snapshot=, version= and digest=")
+        return NULL
+    if not envoy_is_validation_mode():
+        if not PROCESS.ready:
+            say(ENVOY_LOG_ERROR, b"govbus: the gate needs its bootstrap extension")
+            return NULL
+        if PROCESS.policy == NULL:
+            if not load_policy(&wanted) or not start_loader():
+                return NULL
+        else:
+            ask_loader(&wanted)
+    made = <gate_config *> calloc(1, sizeof(gate_config))
+    if made != NULL:
+        define_metrics(config, &made.metrics)
+    return made
+
+cdef public void envoy_dynamic_module_on_http_filter_config_destroy(const void *c) noexcept nogil:
+    free(<void *> c)
+
+cdef public void envoy_dynamic_module_on_http_filter_config_scheduled(
+        void *config, const void *c, uint64_t event) noexcept nogil:
+    pass

@@ -1,0 +1,210 @@
+# What belongs to the process and never to a configuration: the broker's identity, the pinned policy key, the gate key,
+# the journal, the replay table, the cache of verified signatures and the policy in force.
+#
+# Rules
+#  1. Made once, on the main thread, by the bootstrap extension and before any listener opens; never under
+#     `--mode validate`. A process that cannot be made whole refuses to start and says why.
+#  2. Settings come from the environment, not from dynamic configuration: what may change the pinned key must be able to
+#     restart the process.
+#  3. Ended by the shutdown hook: the journal's thread is joined before Envoy takes its workers down.
+
+cdef struct gate_process:
+    bint ready
+    const char *broker              # SPIFFE ID of this instance
+    size_t broker_size
+    const char *trust_domain
+    gb_pubkey *policy_key           # signs snapshots; pinned
+    gb_journal *journal
+    gb_replay *replay
+    gb_sigcache *signatures
+    char gatekey_text[1032]         # base64, as every answer carries it
+    size_t gatekey_text_size
+    char gatekey_proof_text[1032]
+    size_t gatekey_proof_text_size
+    i64 clock_offset_ms             # wall minus boot time, at start
+    u64 floor_version               # no snapshot below is ever served
+    u64 floor_position
+    gate_policy *policy             # in force; under policy_lock
+    pthread_mutex_t policy_lock
+
+cdef gate_process PROCESS
+
+cdef void say(unsigned int level, const char *text) noexcept nogil:
+    envoy_log(level, buf_text(text))
+
+cdef i64 boot_ms() noexcept nogil:
+    # CLOCK_BOOTTIME: goes on while the machine sleeps, so waking up is not a clock step.
+    return gb_clock_ms(CLOCK_BOOTTIME)
+
+cdef bint clock_trusted(i64 now) noexcept nogil:
+    # Wall and monotonic agree within 2 s since the start, and the wall is not behind the journal.
+    cdef i64 drift = now - boot_ms() - PROCESS.clock_offset_ms
+    if drift > 2000 or drift < -2000:
+        return False
+    return now + 2000 >= gb_journal_last_ms(PROCESS.journal)
+
+cdef void remember_id(void *context, const u8 *client, size_t client_size, const u8 *request_id, i64 time_ms) noexcept nogil:
+    # Recovery hands over the ids of the last 90 s; they count from when they were written.
+    cdef gb_span span
+    cdef i64 age = gb_now_ms() - time_ms
+    span.p = client
+    span.n = client_size
+    if age < 0:
+        age = 0
+    gb_replay_add(PROCESS.replay, span, request_id, gb_mono_ms() - age)
+
+cdef ssize_t read_file(const char *path, u8 *out, size_t cap) noexcept nogil:
+    cdef int fd = open(path, O_RDONLY | O_CLOEXEC)
+    cdef ssize_t n
+    cdef size_t total = 0
+    if fd < 0:
+        return -1
+    # A descriptor handed over by the supervisor may have been read by a process that crashed: start at its beginning.
+    lseek(fd, 0, SEEK_SET)
+    while total < cap:
+        n = read(fd, out + total, cap - total)
+        if n < 0:
+            close(fd)
+            return -1
+        if n == 0:
+            break
+        total += <size_t> n
+    close(fd)
+    return <ssize_t> total
+
+cdef bint take_block(const u8 *p, size_t size, size_t *at, gb_span *out) noexcept nogil:
+    cdef size_t n
+    if size - at[0] < 2:
+        return False
+    n = (<size_t> p[at[0]] << 8) | p[at[0] + 1]
+    at[0] += 2
+    if size - at[0] < n:
+        return False
+    out.p = p + at[0]
+    out.n = n
+    at[0] += n
+    return True
+
+cdef bint open_gate_key(const char *path, gb_span *private_key, gb_span *certified, gb_span *proof, u8 *file, size_t cap) noexcept nogil:
+    # The file: three blocks of u16 big-endian length and bytes: the key (DER), GateKey, its Signature.
+    cdef ssize_t size = read_file(path, file, cap)
+    cdef size_t at = 0
+    if size < 0:
+        return False
+    if not take_block(file, <size_t> size, &at, private_key) or not take_block(file, <size_t> size, &at, certified):
+        return False
+    if not take_block(file, <size_t> size, &at, proof) or at != <size_t> size:
+        return False
+    return certified.n <= 512 and proof.n <= 512
+
+cdef bint open_policy_key(const char *text) noexcept nogil:
+    cdef u8 point[65]
+    cdef int high, low
+    cdef size_t i
+    if text == NULL or strlen(text) != 130:
+        return False
+    for i in range(65):
+        high = hex_digit(text[2 * i])
+        low = hex_digit(text[2 * i + 1])
+        if high < 0 or low < 0:
+            return False
+        point[i] = <u8> (high * 16 + low)
+    PROCESS.policy_key = gb_pubkey_new(point)
+    return PROCESS.policy_key != NULL
+
+cdef bint open_process() noexcept nogil:
+    cdef const char *journal_dir = getenv(b"GOVBUS_JOURNAL_DIR")
+    cdef const char *key_path = getenv(b"GOVBUS_GATE_KEY")
+    cdef const char *buckets = getenv(b"GOVBUS_REPLAY_LOG2")
+    cdef u64 log2_buckets = 19
+    PROCESS.broker = getenv(b"GOVBUS_BROKER")
+    PROCESS.trust_domain = getenv(b"GOVBUS_TRUST_DOMAIN")
+    if journal_dir == NULL or key_path == NULL or PROCESS.broker == NULL or PROCESS.trust_domain == NULL:
+        say(ENVOY_LOG_CRITICAL, b"govbus: set GOVBUS_BROKER, GOVBUS_TRUST_DOMAIN, GOVBUS_JOURNAL_DIR and GOVBUS_GATE_KEY")
+        return False
+    PROCESS.broker_size = strlen(PROCESS.broker)
+    if not open_policy_key(getenv(b"GOVBUS_POLICY_KEY")):
+        say(ENVOY_LOG_CRITICAL, b"govbus: GOVBUS_POLICY_KEY is not 130 hex digits of a P-256 point")
+        return False
+    if buckets != NULL and (not parse_decimal(buckets, strlen(buckets), &log2_buckets) or log2_buckets < 10 or log2_buckets > 26):
+        say(ENVOY_LOG_CRITICAL, b"govbus: GOVBUS_REPLAY_LOG2 is not a number from 10 to 26")
+        return False
+    PROCESS.replay = gb_replay_new(<u32> log2_buckets, 90000)
+    PROCESS.signatures = gb_sigcache_new()
+    if PROCESS.replay == NULL or PROCESS.signatures == NULL:
+        say(ENVOY_LOG_CRITICAL, b"govbus: no memory for the replay table")
+        return False
+    PROCESS.clock_offset_ms = gb_now_ms() - boot_ms()
+    pthread_mutex_init(&PROCESS.policy_lock, NULL)
+    return open_journal(journal_dir, key_path)
+
+cdef bint open_journal(const char *journal_dir, const char *key_path) noexcept nogil:
+    cdef u8 file[2048]
+    cdef gb_span private_key, certified, proof
+    cdef gb_journal_start start
+    cdef int error = 0
+    if not open_gate_key(key_path, &private_key, &certified, &proof, file, sizeof(file)):
+        say(ENVOY_LOG_CRITICAL, b"govbus: GOVBUS_GATE_KEY cannot be read; the supervisor makes it at every start")
+        return False
+    PROCESS.gatekey_text_size = gb_b64_encode(certified.p, certified.n, <u8 *> PROCESS.gatekey_text)
+    PROCESS.gatekey_proof_text_size = gb_b64_encode(proof.p, proof.n, <u8 *> PROCESS.gatekey_proof_text)
+    memset(&start, 0, sizeof(start))
+    start.dir = journal_dir
+    start.broker.p = <const u8 *> PROCESS.broker
+    start.broker.n = PROCESS.broker_size
+    start.private_key = private_key
+    start.gate_key = certified
+    start.gate_key_signature = proof
+    start.remember = remember_id
+    PROCESS.journal = gb_journal_open(&start, &error)
+    OPENSSL_cleanse(file, sizeof(file))
+    if PROCESS.journal == NULL:
+        say(ENVOY_LOG_CRITICAL, gb_journal_error(error))
+        return False
+    gb_journal_floor(PROCESS.journal, &PROCESS.floor_version, &PROCESS.floor_position)
+    PROCESS.ready = True
+    return True
+
+# --- Envoy's bootstrap extension: start and end of the process --------------------------------------------------------
+
+cdef public const void *envoy_dynamic_module_on_bootstrap_extension_config_new(
+        void *config, envoy_buf name, envoy_buf settings) noexcept nogil:
+    if envoy_is_validation_mode():
+        envoy_boot_init_complete(config)
+        return &PROCESS
+    if PROCESS.ready or not open_process():
+        return NULL
+    envoy_boot_init_complete(config)
+    return &PROCESS
+
+cdef public void envoy_dynamic_module_on_bootstrap_extension_config_destroy(const void *b) noexcept nogil:
+    pass
+
+cdef public const void *envoy_dynamic_module_on_bootstrap_extension_new(const void *b, void *extension) noexcept nogil:
+    return &PROCESS
+
+cdef public void envoy_dynamic_module_on_bootstrap_extension_destroy(const void *x) noexcept nogil:
+    pass
+
+cdef public void envoy_dynamic_module_on_bootstrap_extension_server_initialized(
+        void *extension, const void *x) noexcept nogil:
+    pass
+
+cdef public void envoy_dynamic_module_on_bootstrap_extension_worker_thread_initialized(
+        void *extension, const void *x) noexcept nogil:
+    pass
+
+cdef public void envoy_dynamic_module_on_bootstrap_extension_drain_started(
+        void *extension, const void *x) noexcept nogil:
+    pass
+
+cdef public void envoy_dynamic_module_on_bootstrap_extension_shutdown(
+        void *extension, const void *x, envoy_done_fn done, void *context) noexcept nogil:
+    if PROCESS.ready:
+        stop_loader()
+        gb_journal_stop(PROCESS.journal)
+    done(context)
+
+cdef public void envoy_dynamic_module_on_bootstrap_extension_config_scheduled(
+        void *config, const void *b, uint64_t event) noexcept nogil:
+    pass
