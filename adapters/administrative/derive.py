@@ -125,10 +125,9 @@ def by_key(items: Iterable[tuple[Any, str]]) -> dict[Any, str]:
 
 def write(path: Path, header: Row, rows: Iterable[Row]) -> None:
     """Sorted, so that a change of the source reads as a small difference."""
+    ordered: list[Row] = sorted(rows, key=_by_level_then_code)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(sorted(rows, key=_by_level_then_code))
+        csv.writer(file, lineterminator="\n").writerows([header, *ordered])
 
 
 def _by_level_then_code(row: Row) -> tuple[int, Row]:

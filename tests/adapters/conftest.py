@@ -1,4 +1,4 @@
-"""Real servicers on a real loopback socket, without the bus: what an adapter does is tested apart from how it is reached.
+"""Real servicers on a real loopback socket, without the bus: what an adapter does, apart from how it is reached.
 
 The channel is plain because nothing but synthetic data passes and nothing listens after the test. Through the bus
 the same servicers run in tests/integration.
@@ -6,14 +6,18 @@ the same servicers run in tests/integration.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
 from adapters.administrative.table import UnitTable, load_table
+from adapters.population.generate import DEFAULT_PEOPLE, DEFAULT_SEED, DEFAULT_YEAR, generate
+from adapters.population.records import PersonRecord
+from adapters.population.store import SqliteStore
 
 Serve = Callable[..., Awaitable[grpc.aio.Channel]]
 
@@ -38,3 +42,24 @@ async def loopback() -> AsyncIterator[Serve]:
             return await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
 
         yield serve
+
+
+@pytest.fixture(scope="session")
+def people(table: UnitTable) -> list[PersonRecord]:
+    return generate(table, DEFAULT_SEED, DEFAULT_PEOPLE, DEFAULT_YEAR)
+
+
+@pytest.fixture
+def store(tmp_path: Path, people: list[PersonRecord]) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "population.db")
+    store.fill({"seed": "test"}, lambda: people)
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def couple(people: list[PersonRecord]) -> tuple[PersonRecord, PersonRecord]:
+    """A mother and a father who have a child in the register and are young enough for another."""
+    by_number = {person.number: person for person in people}
+    child = next(person for person in people if person.father and person.birthday.year >= 2020)
+    return by_number[child.mother], by_number[child.father]
