@@ -5,7 +5,10 @@ import subprocess
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-PRIVATE_KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")
+# A marker alone is a fair bad input of a test; with key material behind it (in a file or a string literal) it is a key.
+PRIVATE_KEY = re.compile(
+    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----(?:\s|\\n|[\"'])*(?:[\w-]+: [^\n]*\s+)*[A-Za-z0-9+/=]{32,}"
+)
 MACHINE_PATH = re.compile(rb"(?<![\w.:/-])/(?:root|work|farm|home|Users)/[A-Za-z.][\w./-]*")
 
 
@@ -34,3 +37,11 @@ def test_no_private_key_is_in_the_repository() -> None:
 
 def test_no_path_of_one_machine_is_in_the_repository() -> None:
     assert lines_with(MACHINE_PATH) == []
+
+
+def test_a_key_behind_its_marker_is_found() -> None:
+    marker, material = b"-----BEGIN " + b"EC PRIVATE KEY-----", b"A" * 64
+    assert PRIVATE_KEY.search(marker + b"\n" + material)
+    assert PRIVATE_KEY.search(b'"' + marker + b'\\n"\n    "' + material)
+    assert PRIVATE_KEY.search(marker + b"\nProc-Type: 4,ENCRYPTED\n\n" + material)
+    assert not PRIVATE_KEY.search(marker + b"\n")
