@@ -1,4 +1,4 @@
-# The ground of native/core: types, libc, locks, randomness, the two clocks. Needs nothing before it.
+# The ground of native/core: types, libc, the two clocks. Needs nothing before it.
 #
 # Rules of this folder. Every function is `noexcept nogil`, touches no Python object and is named gb_. A pointer never
 # travels without its length (gb_span, or a stated fixed size). Tables are static C constants: module-level initial values
@@ -56,17 +56,6 @@ cdef extern from "<time.h>" nogil:
     enum:
         GB_CLOCK_REALTIME "CLOCK_REALTIME"
         GB_CLOCK_MONOTONIC "CLOCK_MONOTONIC"
-
-cdef extern from "<pthread.h>" nogil:
-    ctypedef struct gb_mutex "pthread_mutex_t":
-        pass
-    int gb_mutex_init "pthread_mutex_init"(gb_mutex* m, const void* attributes)
-    int gb_mutex_destroy "pthread_mutex_destroy"(gb_mutex* m)
-    int gb_mutex_lock "pthread_mutex_lock"(gb_mutex* m)
-    int gb_mutex_unlock "pthread_mutex_unlock"(gb_mutex* m)
-
-cdef extern from "<openssl/rand.h>" nogil:
-    int RAND_bytes(u8* out, int n)
 
 cdef enum:
     GB_HASH = 32

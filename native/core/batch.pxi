@@ -1,4 +1,4 @@
-# Batch signatures, the only form of signature on the bus. Needs base, sha256, codec*, ecdsa, merkle, sigcache.
+# Batch signatures, the only form of signature on the bus. Needs base, sync, sha256, codec*, ecdsa, merkle, sigcache.
 #
 # leaf = SHA-256(0x00 || PAE(type, header)); signed bytes = PAE("govbus/batch/v1", size as u16 big-endian || root);
 # the path is exactly RFC 9162's for (size, index). Protocol.md, section 2.

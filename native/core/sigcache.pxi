@@ -1,4 +1,4 @@
-# Signatures that verified a moment ago, so that the calls of one batch cost one verification. Needs base.pxi, sha256.pxi.
+# Signatures that verified a moment ago, so that the calls of one batch cost one verification. Needs base.pxi, sync.pxi, sha256.pxi.
 #
 # 1. Only successes are remembered, under (key id, size, root, signature bytes), by a 128-bit hash keyed with a secret of
 #    this table: nobody outside can make two entries collide.
@@ -50,10 +50,10 @@ cdef gb_sigcache* gb_sigcache_new(u32 log2_signers) noexcept nogil:
     if c == NULL:
         return NULL
     for i in range(GB_CACHE_STRIPES):
-        gb_mutex_init(&c.stripes[i].lock, NULL)
+        gb_mutex_init(&c.stripes[i].lock)
     c.mask = (<u32>1 << (log2_signers - 2)) - 1
     c.rows = <gb_cache_row*>calloc(<size_t>1 << log2_signers, sizeof(gb_cache_row))
-    if c.rows == NULL or RAND_bytes(c.secret, 32) != 1:
+    if c.rows == NULL or not gb_random(c.secret, 32):
         gb_sigcache_free(c)
         return NULL
     return c
