@@ -127,7 +127,7 @@ cdef extern from *:
     cbool envoy_add_header "envoy_dynamic_module_callback_http_add_header" (
         void *f, unsigned int map, envoy_buf key, envoy_buf value) noexcept nogil
 
-    # --- answering and ending (W); rule 5 ------------------------------------------------------------------------
+    # --- answering and ending (W); rule 5; never inside on_http_filter_local_reply: Envoy crashes ------------------
     # `details` becomes response.code_details: ASCII without spaces, never personal data.
     void envoy_send_response "envoy_dynamic_module_callback_http_send_response" (
         void *f, uint32_t status, envoy_header *headers, size_t n, envoy_buf body, envoy_buf details) noexcept nogil
@@ -148,7 +148,7 @@ cdef extern from *:
     # True inside a body hook that is handed what another filter had buffered (BODY_*_RECEIVED is then that buffer).
     cbool envoy_request_body_was_buffered "envoy_dynamic_module_callback_http_received_buffered_request_body" (void *f) noexcept nogil
     cbool envoy_response_body_was_buffered "envoy_dynamic_module_callback_http_received_buffered_response_body" (void *f) noexcept nogil
-    # Bytes one stream may hold for us before Envoy answers 413 (request) or 500 (response). 0 = no limit.
+    # Bytes one stream may hold for us before Envoy answers 413 (request) or 500 (response) itself. 0 = no limit.
     uint64_t envoy_buffer_limit "envoy_dynamic_module_callback_http_get_buffer_limit" (void *f) noexcept nogil
     void envoy_set_buffer_limit "envoy_dynamic_module_callback_http_set_buffer_limit" (void *f, uint64_t limit) noexcept nogil
 
@@ -213,7 +213,8 @@ cdef extern from *:
     void *envoy_boot_scheduler_new "envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_new" (void *config) noexcept nogil
     void envoy_boot_scheduler_commit "envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_commit" (void *s, uint64_t event) noexcept nogil
     void envoy_boot_scheduler_delete "envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_delete" (void *s) noexcept nogil
-    # Metrics that survive every filter configuration: define in on_bootstrap_extension_config_new.
+    # Metrics that survive every filter configuration: define in on_bootstrap_extension_config_new. Without labels the
+    # increment is an atomic add (A); with labels it leaks and races: M only, and seldom.
     unsigned int envoy_boot_define_counter "envoy_dynamic_module_callback_bootstrap_extension_config_define_counter" (
         void *config, envoy_buf name, envoy_buf *labels, size_t n, size_t *id) noexcept nogil
     unsigned int envoy_boot_define_gauge "envoy_dynamic_module_callback_bootstrap_extension_config_define_gauge" (
@@ -313,9 +314,10 @@ cdef enum:
 #   const void *bootstrap_extension_config_new(void *cfg, envoy_buf name, envoy_buf config)   M
 #   void bootstrap_extension_config_destroy(const void *b)            M
 #   const void *bootstrap_extension_new(const void *b, void *ext)     M
-#   void bootstrap_extension_destroy(const void *x)                   M
+#   void bootstrap_extension_destroy(const void *x)                   M   last: join threads, close files here
 #   void bootstrap_extension_server_initialized(void *ext, const void *x)             M
-#   void bootstrap_extension_worker_thread_initialized(void *ext, const void *x)      each worker
+#   void bootstrap_extension_worker_thread_initialized(void *ext, const void *x)      M, once
 #   void bootstrap_extension_drain_started(void *ext, const void *x)  M
-#   void bootstrap_extension_shutdown(void *ext, const void *x, envoy_done_fn done, void *context)   M; call done once
+#   void bootstrap_extension_shutdown(void *ext, const void *x, envoy_done_fn done, void *context)   M; call done once;
+#        streams still live and end after it; not called if start-up failed
 #   void bootstrap_extension_config_scheduled(void *cfg, const void *b, uint64_t event)       M
