@@ -3,6 +3,7 @@
     <directory>/            0700
       trust.pem             roots, then issuing CAs
       signing-key.pem       0600, the registered signing key; never a TLS key
+      signing-public.pem    its public half, for the policy
       tls -> tls-<id>/      the current generation, swapped by renaming the link
         key.pem  chain.pem  0600; always from one issuing
 
@@ -22,7 +23,7 @@ from pki.authority import Authority
 from pki.certificates import build_csr
 from pki.errors import ProfileError, ProfileReason
 from pki.identity import SubsystemId
-from pki.keys import encode_private_key, generate_private_key, load_private_key
+from pki.keys import encode_private_key, encode_public_pem, generate_private_key, load_private_key
 from pki.profiles import MAX_TLS_VALIDITY, TlsIdentity, verify_tls_certificate
 from pki.signer import FileSigner, Signer
 from pki.trust import TrustBundle, parse_pem_certificates
@@ -72,7 +73,9 @@ def issue_credentials(
         files.write_atomic(generation / "chain.pem", issued.chain_pem)
 
     name = f"tls-{issued.identity.certificate_sha256.hex()[:16]}"
-    FileSigner.load_or_create(directory / "signing-key.pem")
+    signer = FileSigner.load_or_create(directory / "signing-key.pem")
+    public = encode_public_pem(signer.public_point)
+    files.write_atomic(directory / "signing-public.pem", public, mode=files.PUBLIC)
     files.write_atomic(directory / "trust.pem", authority.trust.pem, mode=files.PUBLIC)
     files.publish_directory(directory / name, fill)
     files.replace_link(directory / "tls", name)

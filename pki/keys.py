@@ -20,6 +20,7 @@ from pki.errors import ProfileError, ProfileReason
 
 __all__ = [
     "encode_private_key",
+    "encode_public_pem",
     "encode_spki",
     "generate_private_key",
     "load_private_key",
@@ -67,6 +68,13 @@ def spki_from_point(point: bytes) -> bytes:
 def encode_spki(key: ec.EllipticCurvePublicKey) -> bytes:
     """The DER SubjectPublicKeyInfo of `key`."""
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def encode_public_pem(point: bytes) -> bytes:
+    """`BEGIN PUBLIC KEY` text of a 65-byte point: how a public key is handed to people and policies."""
+    return public_key_from_spki(spki_from_point(point)).public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def signing_key_id(spki: bytes) -> bytes:

@@ -5,10 +5,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki.credentials import issue_credentials, load_credentials
 from pki.errors import ProfileError, ProfileReason
 from pki.files import FilePermissionError
+from pki.keys import encode_spki, verify_signing_key_spki
 from tests.support.authority import NOW, TRUST_DOMAIN, Instance
 
 R = ProfileReason
@@ -26,6 +29,13 @@ def test_loaded_credentials_are_those_issued(directory: Path, instance: Instance
     assert found.subsystem == instance.subsystem("gov/mps/population")
     assert found.trust == instance.authority.trust
     assert "PRIVATE" not in repr(found)
+
+
+def test_public_half_of_the_signing_key_lies_beside_it(directory: Path) -> None:
+    found = load_credentials(directory, TRUST_DOMAIN, now=NOW)
+    public = serialization.load_pem_public_key((directory / "signing-public.pem").read_bytes())
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    assert verify_signing_key_spki(encode_spki(public)) == found.signer.public_point
 
 
 def test_renewal_changes_the_tls_key_and_keeps_the_signing_key(directory: Path, instance: Instance) -> None:
