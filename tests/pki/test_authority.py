@@ -1,6 +1,9 @@
 """The authority is made once, kept private, and issues only what its readers accept."""
 
 import shutil
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +22,7 @@ from pki.trust import parse_pem_certificates
 from tests.support.authority import NOW, TRUST_DOMAIN, Instance
 
 R = ProfileReason
+TOP = Path(__file__).resolve().parents[2]
 
 
 def open_authority(state: Path) -> Authority:
@@ -56,12 +60,28 @@ def test_starts_at_the_same_moment_share_one_authority(state: Path) -> None:
     assert [p.name for p in state.iterdir()] == ["authority"]
 
 
-def test_crash_before_the_rename_leaves_no_half_authority(state: Path) -> None:
-    """A staging directory left by a killed process is not taken for the authority."""
-    open_authority(state)
-    (state / "authority").rename(state / ".authority.0123")
-    (state / ".authority.0123" / "issuing.pem").unlink()
-    open_authority(state)
+MAKES_AUTHORITIES = """
+import itertools, pathlib, sys
+from tests.support.authority import Instance
+for number in itertools.count():
+    Instance(pathlib.Path(sys.argv[1]) / str(number))
+"""
+
+
+@pytest.mark.parametrize("round_", range(4))
+def test_killed_at_any_moment_it_starts_again_with_a_whole_authority(tmp_path: Path, round_: int) -> None:
+    child = subprocess.Popen([sys.executable, "-c", MAKES_AUTHORITIES, tmp_path], cwd=TOP)
+    try:
+        deadline = time.monotonic() + 30
+        while len(list(tmp_path.iterdir())) < 5 + round_ and time.monotonic() < deadline:
+            time.sleep(0.0003)
+    finally:
+        child.kill()
+        child.wait()
+    made = list(tmp_path.iterdir())
+    assert len(made) >= 5 + round_
+    for directory in made:
+        Instance(directory).leaf()
 
 
 @pytest.mark.parametrize("name", ["root-key.pem", "issuing-key.pem"])
