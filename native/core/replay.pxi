@@ -1,0 +1,165 @@
+# The replay table: which (client, request id) pairs were seen. Needs base.pxi, siphash.pxi, sync.pxi.
+#
+#  1. One table per process, shared by all workers, never part of a configuration (protocol.md 4, check 7).
+#  2. A pair is held hold_ms of monotonic time from the first time it was added; seeing it again extends nothing.
+#  3. Full means full: no live pair is ever dropped to make room. Expired slots are reused in passing.
+#  4. Pairs are kept as 128-bit SipHash tags under a key drawn at start, so nobody outside can aim at a bucket.
+#
+# 64-byte buckets of three (tag 16, expiry u32 in units of 64 ms after the table's birth, rounded up; 0 = empty). Two
+# buckets may hold a pair; when both are full one of their six is moved to its other bucket if that has room. Measured
+# (tests/native/test_replay.py): the first "full" comes above 85 % of the slots.
+# Expiry runs out of its 32 bits after 8.7 years of uptime; from then on the table answers full.
+
+cdef enum:
+    GB_REPLAY_FRESH = 0
+    GB_REPLAY_SEEN = 1
+    GB_REPLAY_FULL = 2
+    GB_REPLAY_SLOTS = 3
+    GB_REPLAY_SHIFT = 6          # 64 ms
+
+ctypedef struct gb_replay:
+    gb_mutex mutex
+    u8* buckets
+    u8* memory                   # what to free; buckets is it, aligned
+    u64 mask
+    i64 hold_ms
+    i64 born_ms
+    i64 last_ms
+    u64 refused_full
+    u8 key[16]
+
+
+cdef inline void gb_replay_free(gb_replay* t) noexcept nogil:
+    if t != NULL:
+        gb_mutex_destroy(&t.mutex)
+        free(t.memory)
+        free(t)
+
+
+cdef inline gb_replay* gb_replay_new(u32 log2_buckets, i64 hold_ms, i64 mono_ms) noexcept nogil:
+    """A table of 3 << log2_buckets pairs; NULL when there is no memory or no randomness, or a number makes no sense."""
+    cdef gb_replay* t
+    cdef size_t bytes
+    if log2_buckets > 28 or hold_ms <= 0:
+        return NULL
+    t = <gb_replay*>calloc(1, sizeof(gb_replay))
+    if t == NULL:
+        return NULL
+    bytes = <size_t>64 << log2_buckets
+    t.memory = <u8*>calloc(1, bytes + 64)
+    if t.memory == NULL or not gb_random(t.key, 16):
+        free(t.memory)
+        free(t)
+        return NULL
+    t.buckets = <u8*>((<size_t>t.memory + 63) & ~<size_t>63)
+    t.mask = (<u64>1 << log2_buckets) - 1
+    t.hold_ms = hold_ms
+    t.born_ms = mono_ms
+    t.last_ms = mono_ms
+    gb_mutex_init(&t.mutex)
+    return t
+
+
+cdef inline u8* gb_replay_slot(gb_replay* t, u64 bucket, int slot) noexcept nogil:
+    """Tag of a slot; its expiry is 48 - 12 * slot bytes further, see gb_replay_expiry."""
+    return t.buckets + bucket * 64 + slot * 16
+
+
+cdef inline u8* gb_replay_expiry(gb_replay* t, u64 bucket, int slot) noexcept nogil:
+    return t.buckets + bucket * 64 + 48 + slot * 4
+
+
+cdef inline void gb_replay_put(gb_replay* t, u64 bucket, int slot, u64 low, u64 high, u32 expiry) noexcept nogil:
+    cdef u8* p = gb_replay_slot(t, bucket, slot)
+    gb_st64(p, low)
+    gb_st64(p + 8, high)
+    gb_st32(gb_replay_expiry(t, bucket, slot), expiry)
+
+
+cdef inline int gb_replay_room(gb_replay* t, u64 bucket, u32 now) noexcept nogil:
+    """A slot that is empty or expired, or -1."""
+    cdef int slot
+    for slot in range(GB_REPLAY_SLOTS):
+        if gb_ld32(gb_replay_expiry(t, bucket, slot)) <= now:
+            return slot
+    return -1
+
+
+cdef inline bint gb_replay_holds(gb_replay* t, u64 bucket, u64 low, u64 high, u32 now) noexcept nogil:
+    cdef int slot
+    cdef u8* p
+    for slot in range(GB_REPLAY_SLOTS):
+        p = gb_replay_slot(t, bucket, slot)
+        if gb_ld32(gb_replay_expiry(t, bucket, slot)) > now and gb_ld64(p) == low and gb_ld64(p + 8) == high:
+            return True
+    return False
+
+
+cdef inline bint gb_replay_move_one(gb_replay* t, u64 bucket, u32 now, int* freed) noexcept nogil:
+    """Moves one pair of a full bucket to its other bucket, if any can go there."""
+    cdef int slot, room
+    cdef u64 low, high, other
+    cdef u8* p
+    for slot in range(GB_REPLAY_SLOTS):
+        p = gb_replay_slot(t, bucket, slot)
+        low = gb_ld64(p)
+        high = gb_ld64(p + 8)
+        other = (low if (high & t.mask) == bucket else high) & t.mask
+        if other == bucket:
+            continue
+        room = gb_replay_room(t, other, now)
+        if room >= 0:
+            gb_replay_put(t, other, room, low, high, gb_ld32(gb_replay_expiry(t, bucket, slot)))
+            freed[0] = slot
+            return True
+    return False
+
+
+cdef inline int gb_replay_place(gb_replay* t, u64 low, u64 high, u32 expiry, u32 now) noexcept nogil:
+    cdef u64 first = low & t.mask, second = high & t.mask, bucket
+    cdef int slot = 0
+    if gb_replay_holds(t, first, low, high, now) or gb_replay_holds(t, second, low, high, now):
+        return GB_REPLAY_SEEN
+    bucket = first
+    slot = gb_replay_room(t, first, now)
+    if slot < 0:
+        bucket = second
+        slot = gb_replay_room(t, second, now)
+    if slot < 0:
+        bucket = first
+        if not gb_replay_move_one(t, first, now, &slot):
+            bucket = second
+            if not gb_replay_move_one(t, second, now, &slot):
+                t.refused_full += 1
+                return GB_REPLAY_FULL
+    gb_replay_put(t, bucket, slot, low, high, expiry)
+    return GB_REPLAY_FRESH
+
+
+cdef inline int gb_replay_add_for(gb_replay* t, gb_span client, const u8* id16, i64 mono_ms, i64 hold_ms) noexcept nogil:
+    """Adds a pair for hold_ms instead of the table's: for pairs that a recovered journal names, held the rest of their
+    time. A client name longer than 200 bytes cannot come from a checked header; it is answered full."""
+    cdef u8 name[216]
+    cdef u64 low = 0, high = 0, expiry
+    cdef int found
+    if client.n > 200 or hold_ms <= 0:
+        return GB_REPLAY_FULL
+    memcpy(name, id16, 16)
+    memcpy(name + 16, client.p, client.n)
+    gb_siphash128(t.key, name, 16 + client.n, &low, &high)
+    gb_mutex_lock(&t.mutex)
+    if mono_ms < t.last_ms:
+        mono_ms = t.last_ms       # a worker that read the clock a moment earlier
+    t.last_ms = mono_ms
+    expiry = (<u64>(mono_ms - t.born_ms + hold_ms) >> GB_REPLAY_SHIFT) + 1
+    if expiry >> 32:
+        found = GB_REPLAY_FULL
+    else:
+        found = gb_replay_place(t, low, high, <u32>expiry, <u32>(<u64>(mono_ms - t.born_ms) >> GB_REPLAY_SHIFT))
+    gb_mutex_unlock(&t.mutex)
+    return found
+
+
+cdef inline int gb_replay_add(gb_replay* t, gb_span client, const u8* id16, i64 mono_ms) noexcept nogil:
+    """GB_REPLAY_FRESH: first seen now and held from now. GB_REPLAY_SEEN, GB_REPLAY_FULL: nothing changed."""
+    return gb_replay_add_for(t, client, id16, mono_ms, t.hold_ms)
