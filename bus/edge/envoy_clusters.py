@@ -100,7 +100,7 @@ def _members(name: str, endpoints: tuple[Endpoint, ...]) -> Json:
 
 def trace_cluster(collector: Endpoint) -> Json:
     """OTLP over gRPC in the clear: where it leads is the user's choice."""
-    http2 = {"explicit_http_config": {"http2_protocol_options": {}}}
+    http2: Json = {"explicit_http_config": {"http2_protocol_options": {}}}
     options = typed("extensions.upstreams.http.v3.HttpProtocolOptions", http2)
     return {
         **_members(TRACE_CLUSTER, (collector,)),

@@ -14,7 +14,7 @@ supervisor replaces only what changed.
 from collections.abc import Mapping
 
 from bus.edge.envoy_clusters import clusters, trace_cluster
-from bus.edge.envoy_json import CERTIFICATE_SECRET, TRUST_SECRET, Json, discovery, encode, file_source, typed
+from bus.edge.envoy_json import CERTIFICATE_NAME, TRUST_NAME, Json, discovery, encode, file_source, typed
 from bus.edge.envoy_listener import GATE_FILTER, edge_listener
 from bus.edge.settings import GATE_MODULE, EdgeSettings, GateFilter, TlsFiles
 
@@ -42,8 +42,7 @@ def render_gate(gate: GateFilter) -> bytes:
     """The ECDS file alone: all that changes when a new snapshot is served."""
     lines = f"snapshot={gate.snapshot}\nversion={gate.version}\ndigest={gate.digest.hex()}\n"
     module = {
-        # The journal and the replay table belong to the process: the module outlives every filter configuration.
-        "dynamic_module_config": {"name": GATE_MODULE, "do_not_close": True},
+        "dynamic_module_config": _MODULE,
         "filter_name": "gate",
         "filter_config": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": lines},
     }
@@ -57,6 +56,21 @@ def render_gate(gate: GateFilter) -> bytes:
     return discovery([resource], version=str(gate.version))
 
 
+_MODULE: Json = {
+    "name": GATE_MODULE,
+    # The journal and the replay table belong to the process: the module outlives every filter configuration.
+    "do_not_close": True,
+    "metrics_namespace": "govbus",
+}
+
+
+def _gate_process() -> Json:
+    """The part of the gate that starts with the process and ends its threads before the workers go."""
+    extension = {"dynamic_module_config": _MODULE, "extension_name": "gate"}
+    message = "extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension"
+    return {"name": "envoy.bootstrap.dynamic_modules", "typed_config": typed(message, extension)}
+
+
 def _bootstrap(settings: EdgeSettings) -> Json:
     bootstrap: Json = {
         "node": {"id": settings.broker, "cluster": "govbus"},
@@ -68,6 +82,8 @@ def _bootstrap(settings: EdgeSettings) -> Json:
         "layered_runtime": {"layers": [{"name": "static", "static_layer": _RUNTIME}]},
         "overload_manager": _overload(settings),
     }
+    if settings.gate is not None:
+        bootstrap["bootstrap_extensions"] = [_gate_process()]
     if settings.trace_collector is not None:
         bootstrap["static_resources"] = {"clusters": [trace_cluster(settings.trace_collector)]}
     return bootstrap
@@ -118,15 +134,15 @@ def _certificate(tls: TlsFiles) -> Json:
     files = {
         "certificate_chain": {"filename": str(tls.chain)},
         "private_key": {"filename": str(tls.private_key)},
-        "watched_directory": {"path": str(tls.chain.parent)},
+        "watched_directory": {"path": str(tls.watched)},
     }
-    return typed("extensions.transport_sockets.tls.v3.Secret", {"name": CERTIFICATE_SECRET, "tls_certificate": files})
+    return typed("extensions.transport_sockets.tls.v3.Secret", {"name": CERTIFICATE_NAME, "tls_certificate": files})
 
 
 def _trust(tls: TlsFiles) -> Json:
     context = {
         "trusted_ca": {"filename": str(tls.trust_root)},
-        "watched_directory": {"path": str(tls.trust_root.parent)},
+        "watched_directory": {"path": str(tls.watched)},
         "max_verify_depth": 1,
     }
-    return typed("extensions.transport_sockets.tls.v3.Secret", {"name": TRUST_SECRET, "validation_context": context})
+    return typed("extensions.transport_sockets.tls.v3.Secret", {"name": TRUST_NAME, "validation_context": context})

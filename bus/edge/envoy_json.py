@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 __all__ = [
+    "CERTIFICATE_NAME",
+    "TRUST_NAME",
     "Json",
-    "CERTIFICATE_SECRET",
-    "TRUST_SECRET",
     "address",
     "discovery",
     "encode",
@@ -17,8 +17,8 @@ __all__ = [
 ]
 
 Json = dict[str, object]
-CERTIFICATE_SECRET = "certificate"
-TRUST_SECRET = "trust"
+CERTIFICATE_NAME = "certificate"
+TRUST_NAME = "trust"
 
 
 def typed(message: str, fields: Mapping[str, object] | None = None) -> Json:
@@ -64,12 +64,12 @@ def tls_context(directory: Path, *, peer_dns_name: str | None) -> Json:
             "signature_algorithms": ["ecdsa_secp256r1_sha256"],
         },
         "tls_certificate_sds_secret_configs": [
-            {"name": CERTIFICATE_SECRET, "sds_config": file_source(directory / "certificate.json")}
+            {"name": CERTIFICATE_NAME, "sds_config": file_source(directory / "certificate.json")}
         ],
         "combined_validation_context": {
             "default_validation_context": validation,
             "validation_context_sds_secret_config": {
-                "name": TRUST_SECRET,
+                "name": TRUST_NAME,
                 "sds_config": file_source(directory / "trust.json"),
             },
         },

@@ -73,7 +73,7 @@ def _http(settings: EdgeSettings) -> Json:
         # Nobody is internal: not loopback, not a private network.
         "use_remote_address": True,
         "skip_xff_append": True,
-        "internal_address_config": {},
+        "internal_address_config": {"cidr_ranges": [_NOWHERE]},
         "forward_client_cert_details": "SANITIZE",
         "generate_request_id": False,
         "server_name": "govbus",
@@ -85,6 +85,9 @@ def _http(settings: EdgeSettings) -> Json:
         http["tracing"] = _tracing()
     return http
 
+
+# An empty list would mean Envoy's default, which trusts loopback and private networks. RFC 5737: never assigned.
+_NOWHERE: Json = {"address_prefix": "192.0.2.255", "prefix_len": 32}
 
 _HTTP2: Json = {
     "max_concurrent_streams": 128,
@@ -139,6 +142,7 @@ _ROUTES: Json = {
                 "x-forwarded-proto",
                 "x-forwarded-host",
                 "x-request-id",
+                "x-envoy-internal",
                 "x-envoy-external-address",
                 "x-envoy-attempt-count",
                 "x-envoy-expected-rq-timeout-ms",

@@ -25,13 +25,15 @@ METADATA_KIB = 16
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """One subsystem's TLS credentials as files in one directory, replaced there by rename."""
+    """The broker's TLS credentials as files (pki.credentials)."""
 
+    watched: Path
+    """The directory in which a rename announces new credentials."""
     chain: Path
     """Leaf first, then the issuing CA, PEM."""
     private_key: Path
     trust_root: Path
-    """The instance root, PEM: the only trust anchor on both sides."""
+    """The instance's roots and issuing CAs, PEM: the only trust anchors on both sides."""
 
 
 @dataclass(frozen=True, slots=True)

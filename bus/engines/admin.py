@@ -1,0 +1,86 @@
+"""Envoy's admin interface over its unix socket: readiness, statistics, draining. Local only, one request a connection.
+
+Every failure is an OSError: the socket is not there yet, the process is gone, or the answer was not HTTP.
+"""
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+__all__ = ["AdminError", "EnvoyAdmin"]
+
+_TIMEOUT = 5.0
+
+
+class AdminError(OSError):
+    """The admin interface answered something else than expected."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_TIMEOUT)
+        self.sock.connect(str(self._path))
+
+
+class EnvoyAdmin:
+    """The admin interface behind the socket at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def ready(self) -> bool:
+        """True when Envoy is live and every listener that it knows is active."""
+        status, _ = self._request("GET", "/ready")
+        if status != 200:
+            return False
+        stats = self.stats("listener_manager.")
+        return (
+            stats.get("listener_manager.total_listeners_active", 0) > 0
+            and stats.get("listener_manager.total_listeners_warming", 0) == 0
+        )
+
+    def refused_listeners(self) -> bool:
+        """True when a listener could not be made or opened, for whatever reason the log gives."""
+        stats = self.stats("listener_manager.")
+        refused = ("listener_manager.listener_create_failure", "listener_manager.lds.update_rejected")
+        return any(stats.get(name, 0) for name in refused)
+
+    def stats(self, prefix: str = "") -> dict[str, int]:
+        """Counters and gauges whose names start with `prefix`; histograms are left out."""
+        query = f"&filter={quote(f'^{prefix}', safe='')}" if prefix else ""
+        found = json.loads(self._ok("GET", f"/stats?format=json&type=All{query}"))
+        entries = cast("list[dict[str, Any]]", found.get("stats", []))
+        return {entry["name"]: int(entry["value"]) for entry in entries if isinstance(entry.get("value"), int)}
+
+    def drain(self) -> None:
+        """Stop accepting, tell every client to go elsewhere, let running calls end."""
+        self._ok("POST", "/drain_listeners?graceful&skip_exit")
+
+    def config_dump(self) -> dict[str, Any]:
+        """The whole configuration in force, for people and tests."""
+        return cast("dict[str, Any]", json.loads(self._ok("GET", "/config_dump?include_eds")))
+
+    def _ok(self, method: str, target: str) -> bytes:
+        status, body = self._request(method, target)
+        if status != 200:
+            raise AdminError(f"Envoy's admin interface answered {status} to {target.partition('?')[0]}")
+        return body
+
+    def _request(self, method: str, target: str) -> tuple[int, bytes]:
+        connection = _UnixConnection(self.path)
+        try:
+            connection.request(method, target)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except http.client.HTTPException as error:
+            raise AdminError(f"not an HTTP answer from {self.path}") from error
+        finally:
+            connection.close()
