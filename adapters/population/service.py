@@ -13,7 +13,7 @@ import asyncio
 import json
 import unicodedata
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode, PersonNumber
@@ -120,7 +120,12 @@ class Population(PopulationServiceServicer):
             await refuse(context, WARD_NOT_CURRENT)
         return ward
 
-    async def _parent(self, request: pb.RegisterNewbornRequest, field: str, context: _Context) -> PersonRecord | None:
+    async def _parent(
+        self,
+        request: pb.RegisterNewbornRequest,
+        field: Literal["mother_number", "father_number"],
+        context: _Context,
+    ) -> PersonRecord | None:
         if not request.HasField(field):
             return None
         parent = self._store.person(getattr(request, field).value)

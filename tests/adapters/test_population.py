@@ -156,7 +156,7 @@ def birth(couple: Couple, **changes: object) -> pb.RegisterNewbornRequest:
         father_number=number(couple[1].number),
     )
     for field, value in changes.items():
-        request.ClearField(field)
+        request.ClearField(field)  # type: ignore[arg-type]
         if value is not None:
             request.MergeFrom(pb.RegisterNewbornRequest(**{field: value}))  # type: ignore[arg-type]
     return request

@@ -1,0 +1,145 @@
+"""CivilStatusService: a birth becomes an entry in the book without a paper from the parents.
+
+1. A notice that is in the book already: the certificate as issued.
+2. The ward of birth in today's list. A split ward is asked back; nothing was
+   stored or told to anybody yet.
+3. The parents' names, from the population register.
+4. The child's number, from the population register.
+5. The entry, durable; then the certificate.
+
+A crash or a silent register after any step leaves nothing half done that
+matters: the client repeats, step 4 answers the same number for the same
+notice, step 5 enters once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import grpc
+from vn.administrative.v1.administrative_pb2 import UNIT_LEVEL_WARD, AdministrativeUnit, ResolveUnitResponse
+from vn.civilstatus.v1 import civilstatus_pb2 as pb
+from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceServicer
+from vn.common.v1.identifiers_pb2 import PersonNumber
+
+from adapters.civilstatus.book import BirthBook, BirthEntry, NoticeConflict
+from adapters.civilstatus.registers import NOTICE_CONFLICT, CannotRegister, Parents, Registers
+from adapters.refusals import Refusal, refuse
+
+__all__ = ["CivilStatus"]
+
+VIET_NAM = timezone(timedelta(hours=7))  # no summer time; "today" is the day there
+
+BIRTH_IN_FUTURE = Refusal(
+    grpc.StatusCode.FAILED_PRECONDITION, "BIRTH_IN_FUTURE", "the day of birth has not come yet; check the notice"
+)
+WARD_NEEDED = Refusal(
+    grpc.StatusCode.FAILED_PRECONDITION,
+    "WARD_NEEDED",
+    "the place of birth is a province or district; name the ward, commune, township or special zone",
+)
+REGISTRATION_UNKNOWN = Refusal(
+    grpc.StatusCode.NOT_FOUND, "REGISTRATION_UNKNOWN", "no birth has this registration number; check it on the paper"
+)
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+Scope = Callable[[_Context], AbstractContextManager[None]]
+
+
+class CivilStatus(CivilStatusServiceServicer):
+    """The servicer.
+
+    `scope` makes the calls to other registers carry the purpose and case of the call being served; `now` is the
+    time in UTC.
+    """
+
+    def __init__(self, book: BirthBook, registers: Registers, scope: Scope, now: Callable[[], datetime]) -> None:
+        self._book = book
+        self._registers = registers
+        self._scope = scope
+        self._now = now
+
+    async def RegisterBirth(self, request: pb.RegisterBirthRequest, context: _Context) -> pb.RegisterBirthResponse:
+        try:
+            with self._scope(context):
+                return await self._register(request)
+        except NoticeConflict:
+            await refuse(context, NOTICE_CONFLICT)
+        except CannotRegister as no:
+            await refuse(context, no.refusal)
+
+    async def GetBirthCertificate(
+        self, request: pb.GetBirthCertificateRequest, context: _Context
+    ) -> pb.GetBirthCertificateResponse:
+        issued = self._book.certificate(request.registration_number)
+        if issued is None:
+            await refuse(context, REGISTRATION_UNKNOWN)
+        return pb.GetBirthCertificateResponse(certificate=pb.BirthCertificate.FromString(issued))
+
+    async def _register(self, birth: pb.RegisterBirthRequest) -> pb.RegisterBirthResponse:
+        content = _content(birth)
+        if issued := self._book.find(birth.birth_notice_number, content):  # (1)
+            return _certified(issued)
+        now = self._now()
+        today = now.astimezone(VIET_NAM).date()
+        if (birth.birth_date.year, birth.birth_date.month, birth.birth_date.day) > today.timetuple()[:3]:
+            raise CannotRegister(BIRTH_IN_FUTURE)
+        resolved = await self._registers.resolve(birth.birth_ward)  # (2)
+        if resolved.split:
+            question = pb.WardQuestion(asked=resolved.unit, choices=resolved.successors)
+            return pb.RegisterBirthResponse(ward_question=question)
+        ward = _only_ward(resolved)
+        parents = await self._registers.parents(birth)  # (3)
+        number = await self._registers.number_for_newborn(birth, ward.code)  # (4)
+        entry = BirthEntry(birth.birth_notice_number, content, ward.code.code, today.year)
+
+        def issue(registration_number: str) -> bytes:
+            return _issue(birth, registration_number, ward, parents, number, now)
+
+        return _certified(await asyncio.to_thread(self._book.enter, entry, issue))  # (5)
+
+
+def _only_ward(resolved: ResolveUnitResponse) -> AdministrativeUnit:
+    if len(resolved.successors) != 1 or resolved.successors[0].level != UNIT_LEVEL_WARD:
+        raise CannotRegister(WARD_NEEDED)
+    return resolved.successors[0]
+
+
+def _certified(issued: bytes) -> pb.RegisterBirthResponse:
+    return pb.RegisterBirthResponse(certificate=pb.BirthCertificate.FromString(issued))
+
+
+def _issue(
+    birth: pb.RegisterBirthRequest,
+    registration_number: str,
+    ward: AdministrativeUnit,
+    parents: Parents,
+    number: PersonNumber,
+    now: datetime,
+) -> bytes:
+    return pb.BirthCertificate(
+        registration_number=registration_number,
+        child_number=number,
+        child_name=birth.child_name,
+        child_sex=birth.child_sex,
+        birth_date=birth.birth_date,
+        birth_ward=ward,
+        mother=parents.mother,
+        father=parents.father,
+        registered_at_ms=int(now.astimezone(UTC).timestamp() * 1000),
+    ).SerializeToString()
+
+
+def _content(birth: pb.RegisterBirthRequest) -> bytes:
+    """What must be equal when a notice comes again; our own form, as protobuf's bytes may change with its version."""
+    name, born, ward = birth.child_name, birth.birth_date, birth.birth_ward
+    parts = [
+        *(name.family, name.middle, name.given, born.year, born.month, born.day, birth.child_sex),
+        *(ward.code_list_version, ward.code, birth.mother_number.value, birth.father_number.value),
+    ]
+    return json.dumps(parts, ensure_ascii=False).encode()

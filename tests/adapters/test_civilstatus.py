@@ -1,0 +1,277 @@
+"""A birth is registered without papers, once, whatever happens in between; a split ward is asked back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import protovalidate
+import pytest
+from vn.administrative.v1.administrative_pb2_grpc import add_AdministrativeUnitServiceServicer_to_server
+from vn.civilstatus.v1 import civilstatus_pb2 as pb
+from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceStub, add_CivilStatusServiceServicer_to_server
+from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode, PersonNumber
+from vn.common.v1.person_pb2 import SEX_FEMALE, SEX_MALE, PartialDate, PersonName
+from vn.population.v1 import population_pb2
+from vn.population.v1.population_pb2_grpc import add_PopulationServiceServicer_to_server
+
+from adapters.administrative.service import AdministrativeUnits
+from adapters.administrative.table import NEW_LIST, OLD_LIST, UnitTable
+from adapters.civilstatus.book import BirthBook, BirthEntry, NoticeConflict
+from adapters.civilstatus.registers import Registers
+from adapters.civilstatus.service import CivilStatus
+from adapters.population.records import PersonRecord
+from adapters.population.service import Population
+from adapters.population.store import SqliteStore
+
+if TYPE_CHECKING:
+    from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceAsyncStub
+
+    from tests.adapters.conftest import Serve
+
+Couple = tuple[PersonRecord, PersonRecord]
+NOW = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)  # the 21st already in Viet Nam
+
+SPLIT_WARD = AdministrativeUnitCode(code_list_version=OLD_LIST, code="00073")
+OLD_WARD = AdministrativeUnitCode(code_list_version=OLD_LIST, code="00013")  # Phường Quán Thánh, today part of Ba Đình
+
+
+class Hesitant(Population):
+    """The real register behind a line that breaks: it does its work, and the answer is lost as often as told."""
+
+    lost_answers = 0
+
+    async def RegisterNewborn(self, request: population_pb2.RegisterNewbornRequest, context: Any) -> Any:
+        answer = await super().RegisterNewborn(request, context)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the line broke")
+        return answer
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[BirthBook]:
+    book = BirthBook(tmp_path / "births.db")
+    yield book
+    book.close()
+
+
+@pytest.fixture
+def population(store: SqliteStore, table: UnitTable) -> Hesitant:
+    serials = count(700)
+    return Hesitant(store, table, lambda: next(serials))
+
+
+@pytest.fixture
+async def civil_status(
+    loopback: Serve, book: BirthBook, population: Population, table: UnitTable
+) -> CivilStatusServiceAsyncStub:
+    registers = await loopback(
+        (add_AdministrativeUnitServiceServicer_to_server, AdministrativeUnits(table)),
+        (add_PopulationServiceServicer_to_server, population),
+    )
+    servicer = CivilStatus(book, Registers.on(registers), lambda _: nullcontext(), lambda: NOW)
+    return CivilStatusServiceStub(await loopback((add_CivilStatusServiceServicer_to_server, servicer)))
+
+
+def birth(couple: Couple, ward: AdministrativeUnitCode = OLD_WARD, notice: str = "BV-HN-000021") -> Any:
+    request = pb.RegisterBirthRequest(
+        birth_notice_number=notice,
+        child_name=PersonName(family="Hồ", middle="Gia", given="An"),
+        child_sex=SEX_FEMALE,
+        birth_date=PartialDate(year=2026, month=11, day=21),
+        birth_ward=ward,
+        mother_number=PersonNumber(value=couple[0].number),
+        father_number=PersonNumber(value=couple[1].number),
+    )
+    protovalidate.validate(request)
+    return request
+
+
+async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call
+    return error.value.code(), (error.value.details() or "").partition(":")[0]
+
+
+def newborns(store: SqliteStore) -> int:
+    return int(store._reader.execute("SELECT count(*) FROM notice").fetchone()[0])
+
+
+async def test_birth_with_an_old_ward_code_is_registered_in_todays_ward(
+    civil_status: CivilStatusServiceAsyncStub, store: SqliteStore, couple: Couple
+) -> None:
+    answer = await civil_status.RegisterBirth(birth(couple), timeout=10)
+    protovalidate.validate(answer)
+    certificate = answer.certificate
+    assert certificate.birth_ward.name == "Phường Ba Đình"
+    assert certificate.birth_ward.code.code_list_version == NEW_LIST
+    assert certificate.registration_number == "00004-2026-000001"
+    assert certificate.child_number.value == "001326000700"
+    assert certificate.mother.name.given == couple[0].name.given
+    assert certificate.father.person_number.value == couple[1].number
+    child = store.person("001326000700")
+    assert child is not None
+    assert child.mother == couple[0].number
+
+    request = pb.GetBirthCertificateRequest(registration_number="00004-2026-000001")
+    assert (await civil_status.GetBirthCertificate(request, timeout=5)).certificate == certificate
+
+
+async def test_split_ward_is_asked_back_and_nothing_is_stored(
+    civil_status: CivilStatusServiceAsyncStub, store: SqliteStore, couple: Couple
+) -> None:
+    answer = await civil_status.RegisterBirth(birth(couple, SPLIT_WARD), timeout=10)
+    protovalidate.validate(answer)
+    assert answer.WhichOneof("outcome") == "ward_question"
+    assert answer.ward_question.asked.name == "Phường Cửa Nam"
+    choices = answer.ward_question.choices
+    assert [choice.code.code for choice in choices] == ["00004", "00070", "00082", "00226"]
+    assert newborns(store) == 0
+
+    chosen = await civil_status.RegisterBirth(birth(couple, choices[2].code), timeout=10)
+    assert chosen.certificate.birth_ward == choices[2]
+
+
+async def test_birth_told_again_is_the_same_certificate(
+    civil_status: CivilStatusServiceAsyncStub, store: SqliteStore, couple: Couple
+) -> None:
+    first = await civil_status.RegisterBirth(birth(couple), timeout=10)
+    assert await civil_status.RegisterBirth(birth(couple), timeout=10) == first
+    assert newborns(store) == 1
+
+
+async def test_birth_told_ten_times_at_once_is_one_entry(
+    civil_status: CivilStatusServiceAsyncStub, store: SqliteStore, couple: Couple
+) -> None:
+    answers = await asyncio.gather(*(civil_status.RegisterBirth(birth(couple), timeout=20) for _ in range(10)))
+    assert len({answer.SerializeToString(deterministic=True) for answer in answers}) == 1
+    assert newborns(store) == 1
+
+
+async def test_answer_lost_after_the_number_was_given_does_not_make_a_second_child(
+    civil_status: CivilStatusServiceAsyncStub, population: Hesitant, store: SqliteStore, couple: Couple
+) -> None:
+    population.lost_answers = 1
+    assert await refused(civil_status.RegisterBirth(birth(couple), timeout=10)) == (
+        grpc.StatusCode.ABORTED,
+        "REGISTER_SILENT",
+    )
+    assert newborns(store) == 1
+    answer = await civil_status.RegisterBirth(birth(couple), timeout=10)
+    assert answer.certificate.child_number.value == "001326000700"
+    assert newborns(store) == 1
+
+
+async def test_same_notice_with_another_child_is_refused(
+    civil_status: CivilStatusServiceAsyncStub, couple: Couple
+) -> None:
+    await civil_status.RegisterBirth(birth(couple), timeout=10)
+    other = birth(couple)
+    other.child_sex = SEX_MALE
+    assert await refused(civil_status.RegisterBirth(other, timeout=10)) == (
+        grpc.StatusCode.ALREADY_EXISTS,
+        "NOTICE_CONFLICT",
+    )
+
+
+async def test_notice_that_only_population_knows_with_another_content_is_refused(
+    civil_status: CivilStatusServiceAsyncStub, population: Hesitant, couple: Couple
+) -> None:
+    population.lost_answers = 1
+    await refused(civil_status.RegisterBirth(birth(couple), timeout=10))
+    other = birth(couple)
+    other.child_name.given = "Bình"
+    assert (await refused(civil_status.RegisterBirth(other, timeout=10)))[1] == "NOTICE_CONFLICT"
+
+
+async def test_birth_that_cannot_be_registered_is_refused_with_its_reason(
+    civil_status: CivilStatusServiceAsyncStub, store: SqliteStore, couple: Couple
+) -> None:
+    def changed(**fields: Any) -> Any:
+        request = birth(couple)
+        for field, value in fields.items():
+            getattr(request, field).CopyFrom(value)
+        return request
+
+    nobody = PersonNumber(value="001199000000")
+    tomorrow = PartialDate(year=2026, month=11, day=22)
+    province = AdministrativeUnitCode(code_list_version=NEW_LIST, code="01")
+    district = AdministrativeUnitCode(code_list_version=OLD_LIST, code="001")
+    no_ward = AdministrativeUnitCode(code_list_version=OLD_LIST, code="99999")
+    cases = [
+        (changed(mother_number=nobody), "PARENT_UNKNOWN"),
+        (changed(father_number=nobody), "PARENT_UNKNOWN"),
+        (changed(mother_number=PersonNumber(value=couple[1].number)), "PARENT_IMPOSSIBLE"),
+        (changed(birth_date=tomorrow), "BIRTH_IN_FUTURE"),
+        (changed(birth_ward=province), "WARD_NEEDED"),
+        (changed(birth_ward=district), "WARD_NEEDED"),
+        (changed(birth_ward=no_ward), "WARD_UNKNOWN"),
+    ]
+    for request, reason in cases:
+        answer = await refused(civil_status.RegisterBirth(request, timeout=10))
+        assert answer == (grpc.StatusCode.FAILED_PRECONDITION, reason)
+    assert newborns(store) == 0
+
+
+async def test_island_district_without_wards_is_a_place_to_be_born(
+    civil_status: CivilStatusServiceAsyncStub, couple: Couple
+) -> None:
+    island = AdministrativeUnitCode(code_list_version=OLD_LIST, code="755")
+    answer = await civil_status.RegisterBirth(birth(couple, island), timeout=10)
+    assert answer.certificate.birth_ward.name == "Đặc khu Côn Đảo"
+
+
+async def test_child_of_one_known_parent(civil_status: CivilStatusServiceAsyncStub, couple: Couple) -> None:
+    request = birth(couple)
+    request.ClearField("father_number")
+    certificate = (await civil_status.RegisterBirth(request, timeout=10)).certificate
+    assert not certificate.HasField("father")
+    assert certificate.HasField("mother")
+
+
+async def test_unknown_registration_is_refused(civil_status: CivilStatusServiceAsyncStub) -> None:
+    request = pb.GetBirthCertificateRequest(registration_number="00004-2026-999999")
+    assert await refused(civil_status.GetBirthCertificate(request, timeout=5)) == (
+        grpc.StatusCode.NOT_FOUND,
+        "REGISTRATION_UNKNOWN",
+    )
+
+
+# The book
+
+
+def entry(notice: str, content: bytes = b"a", ward: str = "00004") -> BirthEntry:
+    return BirthEntry(notice, content, ward, 2026)
+
+
+def test_numbers_of_a_ward_have_no_gap_even_after_a_failure(book: BirthBook) -> None:
+    def fails(_: str) -> bytes:
+        raise ZeroDivisionError
+
+    assert book.enter(entry("N1"), str.encode) == b"00004-2026-000001"
+    with pytest.raises(ZeroDivisionError):
+        book.enter(entry("N2"), fails)
+    assert book.enter(entry("N3"), str.encode) == b"00004-2026-000002"
+    assert book.enter(entry("N4", ward="00070"), str.encode) == b"00070-2026-000001"
+
+
+def test_entry_survives_reopening(tmp_path: Path) -> None:
+    first = BirthBook(tmp_path / "b.db")
+    first.enter(entry("N1"), str.encode)
+    first.close()
+    second = BirthBook(tmp_path / "b.db")
+    assert second.find("N1", b"a") == second.certificate("00004-2026-000001") == b"00004-2026-000001"
+    with pytest.raises(NoticeConflict):
+        second.find("N1", b"b")
+    second.close()
+
+
+def test_book_is_synchronised_before_it_answers(book: BirthBook) -> None:
+    assert book._writer.execute("PRAGMA synchronous").fetchone() == (2,)
