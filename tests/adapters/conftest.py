@@ -17,6 +17,7 @@ import pytest
 from adapters.administrative.table import UnitTable, load_table
 from adapters.population.generate import DEFAULT_PEOPLE, DEFAULT_SEED, DEFAULT_YEAR, generate
 from adapters.population.records import PersonRecord
+from adapters.population.sample import couples
 from adapters.population.store import SqliteStore
 
 Serve = Callable[..., Awaitable[grpc.aio.Channel]]
@@ -59,7 +60,4 @@ def store(tmp_path: Path, people: list[PersonRecord]) -> Iterator[SqliteStore]:
 
 @pytest.fixture(scope="session")
 def couple(people: list[PersonRecord]) -> tuple[PersonRecord, PersonRecord]:
-    """A mother and a father who have a child in the register and are young enough for another."""
-    by_number = {person.number: person for person in people}
-    child = next(person for person in people if person.father and person.birthday.year >= 2020)
-    return by_number[child.mother], by_number[child.father]
+    return next(couples(people))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import sqlite3
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from vn.population.v1 import population_pb2 as pb
 from vn.population.v1.population_pb2_grpc import PopulationServiceStub, add_PopulationServiceServicer_to_server
 
 from adapters.administrative.table import CURRENT_LIST, OLD_LIST, UnitTable
+from adapters.population import sample
 from adapters.population.generate import generate
 from adapters.population.records import Name, PersonRecord, person_number
 from adapters.population.service import Population
@@ -71,6 +73,19 @@ def test_parents_are_in_the_register_and_can_be_parents(people: list[PersonRecor
             if number:
                 assert by_number[number].female is female
                 assert child.birthday.year - by_number[number].birthday.year >= 15
+
+
+def test_sample_names_couples_and_wards_that_are_in_the_registers(
+    people: list[PersonRecord], table: UnitTable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sample.main(["--couples", "2"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["synthetic"] is True
+    known = {person.number for person in people}
+    assert {each[who]["person_number"] for each in told["couples"] for who in ("mother", "father")} <= known
+    for name, whole in (("old_ward", True), ("split_ward", False)):
+        ward = table.unit(told[name]["code_list_version"], told[name]["code"])
+        assert (len(table.successors(ward)) == 1) is whole
 
 
 # The store
