@@ -6,8 +6,8 @@
 #  4. Pairs are kept as 128-bit SipHash tags under a key drawn at start, so nobody outside can aim at a bucket.
 #
 # 64-byte buckets of three (tag 16, expiry u32 in units of 64 ms after the table's birth, rounded up; 0 = empty). Two
-# buckets may hold a pair; when both are full one of their six is moved to its other bucket if that has room. Measured
-# (tests/native/test_replay.py): the first "full" comes above 85 % of the slots.
+# buckets may hold a pair; it goes to the emptier one, and when both are full others are moved to their other bucket (at
+# most four moves in a chain). Measured in tests/native/test_replay.py: the first "full" comes above 80 % of the slots.
 # Expiry runs out of its 32 bits after 8.7 years of uptime; from then on the table answers full.
 
 cdef enum:
@@ -16,6 +16,7 @@ cdef enum:
     GB_REPLAY_FULL = 2
     GB_REPLAY_SLOTS = 3
     GB_REPLAY_SHIFT = 6          # 64 ms
+    GB_REPLAY_MOVES = 4          # moves tried to make room
 
 ctypedef struct gb_replay:
     gb_mutex mutex
@@ -61,7 +62,7 @@ cdef inline gb_replay* gb_replay_new(u32 log2_buckets, i64 hold_ms, i64 mono_ms)
 
 
 cdef inline u8* gb_replay_slot(gb_replay* t, u64 bucket, int slot) noexcept nogil:
-    """Tag of a slot; its expiry is 48 - 12 * slot bytes further, see gb_replay_expiry."""
+    """The tag of a slot, 16 bytes."""
     return t.buckets + bucket * 64 + slot * 16
 
 
@@ -85,6 +86,15 @@ cdef inline int gb_replay_room(gb_replay* t, u64 bucket, u32 now) noexcept nogil
     return -1
 
 
+cdef inline int gb_replay_load(gb_replay* t, u64 bucket, u32 now) noexcept nogil:
+    """Live pairs of a bucket."""
+    cdef int slot, live = 0
+    for slot in range(GB_REPLAY_SLOTS):
+        if gb_ld32(gb_replay_expiry(t, bucket, slot)) > now:
+            live += 1
+    return live
+
+
 cdef inline bint gb_replay_holds(gb_replay* t, u64 bucket, u64 low, u64 high, u32 now) noexcept nogil:
     cdef int slot
     cdef u8* p
@@ -95,44 +105,55 @@ cdef inline bint gb_replay_holds(gb_replay* t, u64 bucket, u64 low, u64 high, u3
     return False
 
 
-cdef inline bint gb_replay_move_one(gb_replay* t, u64 bucket, u32 now, int* freed) noexcept nogil:
-    """Moves one pair of a full bucket to its other bucket, if any can go there."""
+cdef inline u64 gb_replay_other(gb_replay* t, u64 bucket, int slot) noexcept nogil:
+    """The other bucket that the pair in a slot may lie in; the same one when both choices fell together."""
+    cdef u8* p = gb_replay_slot(t, bucket, slot)
+    cdef u64 low = gb_ld64(p) & t.mask
+    return gb_ld64(p + 8) & t.mask if low == bucket else low
+
+
+cdef int gb_replay_make_room(gb_replay* t, u64 bucket, u32 now, int depth) noexcept nogil:
+    """Frees a slot of a full bucket by moving pairs to their other buckets, at most depth moves; the slot, or -1.
+
+    Each move stands by itself: a pair is copied before its old slot counts as free, so giving up half way loses nothing.
+    """
     cdef int slot, room
-    cdef u64 low, high, other
+    cdef u64 other
     cdef u8* p
     for slot in range(GB_REPLAY_SLOTS):
-        p = gb_replay_slot(t, bucket, slot)
-        low = gb_ld64(p)
-        high = gb_ld64(p + 8)
-        other = (low if (high & t.mask) == bucket else high) & t.mask
+        other = gb_replay_other(t, bucket, slot)
         if other == bucket:
             continue
         room = gb_replay_room(t, other, now)
-        if room >= 0:
-            gb_replay_put(t, other, room, low, high, gb_ld32(gb_replay_expiry(t, bucket, slot)))
-            freed[0] = slot
-            return True
-    return False
+        if room < 0 and depth > 1:
+            room = gb_replay_make_room(t, other, now, depth - 1)
+        # Moves further down may have passed through this bucket: look again before moving.
+        if room < 0 or gb_replay_other(t, bucket, slot) != other:
+            continue
+        p = gb_replay_slot(t, bucket, slot)
+        gb_replay_put(t, other, room, gb_ld64(p), gb_ld64(p + 8), gb_ld32(gb_replay_expiry(t, bucket, slot)))
+        return slot
+    return -1
 
 
 cdef inline int gb_replay_place(gb_replay* t, u64 low, u64 high, u32 expiry, u32 now) noexcept nogil:
-    cdef u64 first = low & t.mask, second = high & t.mask, bucket
-    cdef int slot = 0
+    cdef u64 first = low & t.mask, second = high & t.mask
+    cdef int slot
     if gb_replay_holds(t, first, low, high, now) or gb_replay_holds(t, second, low, high, now):
         return GB_REPLAY_SEEN
-    bucket = first
+    if gb_replay_load(t, second, now) < gb_replay_load(t, first, now):
+        first = second
+        second = low & t.mask
     slot = gb_replay_room(t, first, now)
     if slot < 0:
-        bucket = second
-        slot = gb_replay_room(t, second, now)
+        slot = gb_replay_make_room(t, first, now, GB_REPLAY_MOVES)
     if slot < 0:
-        bucket = first
-        if not gb_replay_move_one(t, first, now, &slot):
-            bucket = second
-            if not gb_replay_move_one(t, second, now, &slot):
-                t.refused_full += 1
-                return GB_REPLAY_FULL
-    gb_replay_put(t, bucket, slot, low, high, expiry)
+        first = second
+        slot = gb_replay_make_room(t, first, now, GB_REPLAY_MOVES)
+    if slot < 0:
+        t.refused_full += 1
+        return GB_REPLAY_FULL
+    gb_replay_put(t, first, slot, low, high, expiry)
     return GB_REPLAY_FRESH
 
 
