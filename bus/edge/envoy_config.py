@@ -42,7 +42,7 @@ def render_gate(gate: GateFilter) -> bytes:
     """The ECDS file alone: all that changes when a new snapshot is served."""
     lines = f"snapshot={gate.snapshot}\nversion={gate.version}\ndigest={gate.digest.hex()}\n"
     module = {
-        "dynamic_module_config": _MODULE,
+        "dynamic_module_config": _module("govbus"),
         "filter_name": "gate",
         "filter_config": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": lines},
     }
@@ -56,17 +56,14 @@ def render_gate(gate: GateFilter) -> bytes:
     return discovery([resource], version=str(gate.version))
 
 
-_MODULE: Json = {
-    "name": GATE_MODULE,
+def _module(namespace: str) -> Json:
     # The journal and the replay table belong to the process: the module outlives every filter configuration.
-    "do_not_close": True,
-    "metrics_namespace": "govbus",
-}
+    return {"name": GATE_MODULE, "do_not_close": True, "metrics_namespace": namespace}
 
 
 def _gate_process() -> Json:
     """The part of the gate that starts with the process and ends its threads before the workers go."""
-    extension = {"dynamic_module_config": _MODULE, "extension_name": "gate"}
+    extension = {"dynamic_module_config": _module("govbusboot"), "extension_name": "gate"}
     message = "extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension"
     return {"name": "envoy.bootstrap.dynamic_modules", "typed_config": typed(message, extension)}
 
@@ -84,6 +81,9 @@ def _bootstrap(settings: EdgeSettings) -> Json:
     }
     if settings.gate is not None:
         bootstrap["bootstrap_extensions"] = [_gate_process()]
+        # One unlabelled counter a reason lives through every swap of policy; its tail becomes a label.
+        reason = {"tag_name": "reason", "regex": r"^govbusboot\.refused_by(\.(\w+))$"}
+        bootstrap["stats_config"] = {"stats_tags": [reason]}
     if settings.trace_collector is not None:
         bootstrap["static_resources"] = {"clusters": [trace_cluster(settings.trace_collector)]}
     return bootstrap

@@ -7,6 +7,7 @@ the cluster that the gate names.
 
 from bus.edge.envoy_clusters import TRACE_CLUSTER
 from bus.edge.envoy_json import Json, address, file_source, tls_context, typed
+from bus.edge.envoy_replies import local_replies
 from bus.edge.settings import CLUSTER_HEADER, METADATA_KIB, STREAM_BYTES, EdgeSettings
 
 __all__ = ["GATE_FILTER", "edge_listener"]
@@ -75,9 +76,11 @@ def _http(settings: EdgeSettings) -> Json:
         "skip_xff_append": True,
         "internal_address_config": {"cidr_ranges": [_NOWHERE]},
         "forward_client_cert_details": "SANITIZE",
-        "generate_request_id": False,
+        # Envoy's tracer samples by it; it is removed before it travels.
+        "generate_request_id": settings.trace_collector is not None,
         "server_name": "govbus",
         "server_header_transformation": "OVERWRITE",
+        "local_reply_config": local_replies(),
         "route_config": _ROUTES,
         "http_filters": _filters(settings),
     }
@@ -158,8 +161,10 @@ def _filters(settings: EdgeSettings) -> list[Json]:
     filters: list[Json] = [{"name": "router", "typed_config": router}]
     if settings.gate is not None:
         # No default configuration: until the gate has a snapshot the listener does not open.
-        source = {"config_source": file_source(settings.directory / "gate.json"), "type_urls": [_GATE_TYPE]}
-        filters.insert(0, {"name": GATE_FILTER, "config_discovery": source})
+        source: Json = {**file_source(settings.directory / "gate.json"), "initial_fetch_timeout": "0s"}
+        filters.insert(
+            0, {"name": GATE_FILTER, "config_discovery": {"config_source": source, "type_urls": [_GATE_TYPE]}}
+        )
     return filters
 
 
@@ -170,4 +175,5 @@ def _tracing() -> Json:
         "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": tracer},
         "random_sampling": {"value": 100},
         "max_path_tag_length": 200,
+        "spawn_upstream_span": False,
     }

@@ -62,7 +62,7 @@ class EnvoyAdmin:
 
     def drain(self) -> None:
         """Stop accepting, tell every client to go elsewhere, let running calls end."""
-        self._ok("POST", "/drain_listeners?graceful&skip_exit")
+        self._ok("POST", "/drain_listeners?graceful")
 
     def config_dump(self) -> dict[str, Any]:
         """The whole configuration in force, for people and tests."""

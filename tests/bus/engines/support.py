@@ -110,7 +110,7 @@ async def echo_provider(credentials: Credentials) -> AsyncIterator[Echo]:
         [(credentials.tls_key_pem, credentials.tls_chain_pem)], credentials.trust.pem, require_client_auth=True
     )
     echo = Echo(Endpoint("127.0.0.1", server.add_secure_port("127.0.0.1:0", secure)))
-    handler = grpc.unary_unary_rpc_method_handler(echo.say)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(echo.say)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.v1.Echo", {"Say": handler}),))
     await server.start()
     try:
@@ -128,10 +128,14 @@ async def channel_to(edge: Edge, credentials: Credentials) -> AsyncIterator[grpc
         yield channel
 
 
+def say(channel: grpc.aio.Channel) -> "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]":
+    """The one method, in raw bytes."""
+    return channel.unary_unary(METHOD)
+
+
 async def call(
     channel: grpc.aio.Channel, body: bytes = b"hello", *, cluster: str = PROVIDER.dns_name, seconds: float = 5.0
 ) -> bytes:
     """One unary call with the routing header that the gate would set."""
-    method = channel.unary_unary(METHOD)
-    answer: bytes = await method(body, timeout=seconds, metadata=(("govbus-cluster", cluster),))
+    answer: bytes = await say(channel)(body, timeout=seconds, metadata=(("govbus-cluster", cluster),))
     return answer

@@ -17,8 +17,21 @@ import pytest
 from bus.edge.endpoint import Endpoint
 from bus.edge.settings import Upstream
 from bus.engines.supervisor import EngineError
+from bus.exchange.meanings import parse_refusal
+from bus.exchange.reasons import Reason
 from pki.credentials import Credentials
-from tests.bus.engines.support import BROKER, OTHER, PROVIDER, Edge, World, call, channel_to, echo_provider, free_port
+from tests.bus.engines.support import (
+    BROKER,
+    OTHER,
+    PROVIDER,
+    Edge,
+    World,
+    call,
+    channel_to,
+    echo_provider,
+    free_port,
+    say,
+)
 
 
 @pytest.fixture
@@ -53,9 +66,7 @@ async def test_nothing_of_envoy_travels_to_the_client(world: World) -> None:
     async with echo_provider(world.credentials(PROVIDER)) as echo:
         with world.edge("a", upstream(echo.endpoint)) as edge:
             async with channel_to(edge, world.credentials(OTHER)) as channel:
-                pending = channel.unary_unary("/test.v1.Echo/Say")(
-                    b"", metadata=(("govbus-cluster", PROVIDER.dns_name),)
-                )
+                pending = say(channel)(b"", metadata=(("govbus-cluster", PROVIDER.dns_name),))
                 await pending
                 keys = [key for key, _ in (*await pending.initial_metadata(), *await pending.trailing_metadata())]
     assert not [key for key in keys if key.startswith("x-")]
@@ -67,7 +78,8 @@ async def test_a_provider_under_another_name_is_not_spoken_to(world: World) -> N
             async with channel_to(edge, world.credentials(OTHER)) as channel:
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await call(channel)
-    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert refused_for(caught.value) is Reason.PROVIDER_LOST
+    assert "population" not in str(caught.value.details())
     assert echo.metadata is None
 
 
@@ -79,6 +91,14 @@ async def test_the_clients_deadline_ends_the_call_at_the_broker(world: World) ->
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await call(channel, seconds=0.3)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def refused_for(error: grpc.aio.AioRpcError) -> Reason | None:
+    """The reason in the answer."""
+    details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
+    assert isinstance(details, bytes)
+    found = parse_refusal(details)
+    return found[0] if found else None
 
 
 async def test_a_dead_endpoint_is_passed_over(world: World) -> None:
