@@ -68,15 +68,20 @@ cdef int gb_merkle_path(const gb_merkle_tree* t, u32 index, u8* out320) noexcept
     return nodes
 
 
+cdef inline u64 gb_merkle_level(u8* rows, u64 n) noexcept nogil:
+    """Replaces n nodes of one level by the next level; returns how many those are."""
+    cdef u64 i
+    for i in range(n >> 1):
+        gb_node(rows + i * 64, rows + i * 64 + 32, rows + i * 32)
+    if n & 1:
+        memmove(rows + (n >> 1) * 32, rows + (n - 1) * 32, 32)
+    return (n + 1) >> 1
+
+
 cdef inline void gb_merkle_root(u8* rows, u64 n, u8* out32) noexcept nogil:
     """Root over n >= 1 leaf hashes at rows, which are overwritten."""
-    cdef u64 i
     while n > 1:
-        for i in range(n >> 1):
-            gb_node(rows + i * 64, rows + i * 64 + 32, rows + i * 32)
-        if n & 1:
-            memmove(rows + (n >> 1) * 32, rows + (n - 1) * 32, 32)
-        n = (n + 1) >> 1
+        n = gb_merkle_level(rows, n)
     memcpy(out32, rows, 32)
 
 
