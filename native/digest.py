@@ -1,8 +1,8 @@
 """What is hashed: headers under their type, bodies as the frames that travelled, commitments to them.
 
-Follows docs/protocol.md, section 2. PAE is DSSE's pre-authentication encoding; a frame is gRPC's length-prefixed message,
-uncompressed. FrameHasher takes a body in any pieces and refuses what is not whole messages within the limits. The
-readable definition is native._digest_py.
+Follows docs/protocol.md, section 2. PAE is DSSE's pre-authentication encoding; a frame is gRPC's length-prefixed
+message, uncompressed. FrameHasher takes a body in any pieces and refuses what is not whole messages within the limits.
+The readable definition is native._digest_py.
 """
 
 from typing import Final
