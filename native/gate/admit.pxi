@@ -2,7 +2,10 @@
 
 cdef void wake_stream(gb_ticket *ticket) noexcept nogil:
     # On the journal's thread. The filter may be gone by now: Envoy then drops the event.
-    envoy_scheduler_commit(ticket.opaque, GATE_EVENT_OUTCOME if ticket.kind == GB_ENTRY_OUTCOME else GATE_EVENT_INTENT)
+    gb_mutex_lock(&PROCESS.wake_lock)
+    if not PROCESS.closing:
+        envoy_scheduler_commit(ticket.opaque, GATE_EVENT_OUTCOME if ticket.kind == GB_ENTRY_OUTCOME else GATE_EVENT_INTENT)
+    gb_mutex_unlock(&PROCESS.wake_lock)
     envoy_scheduler_delete(ticket.opaque)
 
 cdef void fill_request(gate_call *c, gb_ticket *ticket) noexcept nogil:

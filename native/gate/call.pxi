@@ -25,11 +25,12 @@ cdef enum:
     GATE_BUFFER_LIMIT = 4718592 # what Envoy may hold for a stream: the body limit and slack, so that we refuse first
     GATE_HEADERS_MAX = 64       # entries of one header map
     GATE_SKEW_MS = 30000
+    GATE_HOLD_MS = 90000
     GATE_LIFETIME_MS = 60000    # of a method the snapshot does not know; such a call ends at check 8
 
 cdef struct gate_policy:
     gb_snapshot snapshot
-    const u8 *map               # the mapped file
+    u8 *file                    # its bytes; spans of the snapshot point here
     size_t size
     long refs                   # changed under PROCESS.policy_lock only
 
@@ -38,10 +39,10 @@ cdef struct gate_metrics:
     size_t refusals             # {reason}
     size_t snapshot_version     # gauge
     size_t snapshot_created_ms  # gauge
-    size_t journal_lag          # gauge
 
 cdef struct gate_config:
     gate_metrics metrics
+    u64 reported                # snapshot version last shown in the gauges
 
 cdef struct gate_call:
     void *f

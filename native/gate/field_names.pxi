@@ -1,4 +1,4 @@
-# From the codec's errors to reasons and field names; numbers are those of govbus.exchange.v1.RequestHeader.
+# Names of the fields that a refusal may name; numbers are those of govbus.exchange.v1.RequestHeader.
 
 cdef extern from *:
     """
@@ -10,12 +10,3 @@ cdef extern from *:
 
 cdef inline const char *request_field_name(int field) noexcept nogil:
     return gate_request_fields[field if 0 <= field <= 15 else 0]
-
-cdef inline u32 codec_reason(int error) noexcept nogil:
-    if error == GB_E_LENGTH or error == GB_E_RANGE or error == GB_E_CHARSET or error == GB_E_REQUIRED:
-        return GB_R_FIELD_INVALID
-    if error == GB_E_NOT_SUPPORTED:
-        return GB_R_FIELD_NOT_SUPPORTED
-    if error == GB_E_PERSONAL:
-        return GB_R_IDENTIFIER_PERSONAL
-    return GB_R_HEADER_NOT_CANONICAL

@@ -26,6 +26,11 @@ cdef u32 run_header_checks(gate_call *c) noexcept nogil:
         reason = check_8_grant(c, now, &provider)
     return reason
 
+cdef void report_policy(gate_call *c) noexcept nogil:
+    c.config.reported = c.policy.snapshot.header.version
+    envoy_set_gauge(c.f, c.config.metrics.snapshot_version, NULL, 0, c.policy.snapshot.header.version)
+    envoy_set_gauge(c.f, c.config.metrics.snapshot_created_ms, NULL, 0, <u64> c.policy.snapshot.header.created_at_ms)
+
 cdef unsigned int end_request(gate_call *c) noexcept nogil:
     # The body is whole. 0 or refused.
     cdef u32 reason = check_10_commitment(c)
@@ -53,6 +58,8 @@ cdef public unsigned int envoy_dynamic_module_on_http_filter_request_headers(
     if c.policy == NULL:
         refuse(c, GB_R_POLICY_STALE)
         return ENVOY_HEADERS_STOP
+    if c.config.reported != c.policy.snapshot.header.version:
+        report_policy(c)
     reason = run_header_checks(c)
     if reason != 0:
         if c.state == GATE_BODY:

@@ -3,7 +3,7 @@
 #
 # Rules
 #  1. The first snapshot is loaded on the main thread, before anything listens: a gate without policy does not start.
-#  2. Every later one is mapped, verified and swapped by the loader's own thread; no worker and not the main thread waits.
+#  2. Every later one is read, verified and swapped by the loader's own thread; no worker and not the main thread waits.
 #  3. A version or a log position below the highest ever served is refused, after a restart too: the floor is in the
 #     journal, durable before the snapshot is served.
 #  4. A refused snapshot leaves the one in force; the gauge of its version tells.
@@ -18,81 +18,109 @@ cdef struct gate_loader:
     bint stop
     bint pending
     gate_request wanted
-    pthread_t thread
-    pthread_mutex_t lock
-    pthread_cond_t wake
+    gb_thread thread
+    gb_mutex lock
+    gb_cond wake
 
 cdef gate_loader LOADER
 
 cdef gate_policy *policy_acquire() noexcept nogil:
     cdef gate_policy *policy
-    pthread_mutex_lock(&PROCESS.policy_lock)
+    gb_mutex_lock(&PROCESS.policy_lock)
     policy = PROCESS.policy
     if policy != NULL:
         policy.refs += 1
-    pthread_mutex_unlock(&PROCESS.policy_lock)
+    gb_mutex_unlock(&PROCESS.policy_lock)
     return policy
 
 cdef void policy_release(gate_policy *policy) noexcept nogil:
     cdef long left
     if policy == NULL:
         return
-    pthread_mutex_lock(&PROCESS.policy_lock)
+    gb_mutex_lock(&PROCESS.policy_lock)
     policy.refs -= 1
     left = policy.refs
-    pthread_mutex_unlock(&PROCESS.policy_lock)
+    gb_mutex_unlock(&PROCESS.policy_lock)
     if left == 0:
         policy_free(policy)
 
 cdef void policy_free(gate_policy *policy) noexcept nogil:
     gb_snapshot_close(&policy.snapshot)
-    munmap(<void *> policy.map, policy.size)
+    free(policy.file)
     free(policy)
 
-cdef gate_policy *map_policy(gate_request *wanted) noexcept nogil:
-    # Maps the file whose digest the configuration names. NULL: not there, or not that file.
+cdef const char *snapshot_refusal(int error) noexcept nogil:
+    if error == GB_SNAPSHOT_SIGNATURE:
+        return b"govbus: snapshot refused: not signed by the pinned policy key"
+    if error == GB_SNAPSHOT_DOMAIN or error == GB_SNAPSHOT_SCOPE:
+        return b"govbus: snapshot refused: made for another instance or another reader"
+    if error == GB_SNAPSHOT_VERSION or error == GB_SNAPSHOT_LOG_POSITION:
+        return b"govbus: snapshot refused: older than one that was served"
+    if error == GB_SNAPSHOT_FUTURE:
+        return b"govbus: snapshot refused: made in the future; check the clocks"
+    if error == GB_SNAPSHOT_STALE:
+        return b"govbus: snapshot refused: past its refuse-after; compile a new one"
+    return b"govbus: snapshot refused: damaged"
+
+cdef bint read_whole(int fd, u8 *out, size_t size) noexcept nogil:
+    cdef size_t total = 0
+    cdef ssize_t n
+    while total < size:
+        n = read(fd, out + total, size - total)
+        if n <= 0:
+            return False
+        total += <size_t> n
+    return True
+
+cdef gate_policy *read_policy(gate_request *wanted) noexcept nogil:
+    # Reads the file whose digest the configuration names; NULL: not there, or not that file. Read, not mapped: a file
+    # that somebody truncates later must not take the process down.
     cdef gate_policy *policy
     cdef stat_t info
-    cdef void *at
     cdef u8 digest[32]
     cdef int fd = open(wanted.path, O_RDONLY | O_CLOEXEC)
     if fd < 0:
         return NULL
-    if fstat(fd, &info) != 0 or info.st_size <= 0:
-        close(fd)
-        return NULL
-    at = mmap(NULL, <size_t> info.st_size, PROT_READ, MAP_PRIVATE, fd, 0)
-    close(fd)
-    if at == MAP_FAILED:
-        return NULL
-    gb_sha256(<const u8 *> at, <size_t> info.st_size, digest)
     policy = <gate_policy *> calloc(1, sizeof(gate_policy))
-    if policy == NULL or memcmp(digest, wanted.digest, 32) != 0:
-        munmap(at, <size_t> info.st_size)
+    if policy == NULL or fstat(fd, &info) != 0 or info.st_size <= 0:
+        close(fd)
         free(policy)
         return NULL
-    policy.map = <const u8 *> at
     policy.size = <size_t> info.st_size
+    policy.file = <u8 *> malloc(policy.size)
+    if policy.file == NULL or not read_whole(fd, policy.file, policy.size):
+        close(fd)
+        free(policy.file)
+        free(policy)
+        return NULL
+    close(fd)
+    gb_sha256(policy.file, policy.size, digest)
+    if memcmp(digest, wanted.digest, 32) != 0:
+        free(policy.file)
+        free(policy)
+        return NULL
     policy.refs = 1
     return policy
 
 cdef bint load_policy(gate_request *wanted) noexcept nogil:
     cdef gate_policy *policy
     cdef gate_policy *old
-    cdef gb_span scope = gb_text(b"broker")
-    cdef gb_span domain
+    cdef gb_snapshot_pins pins
     cdef int error
-    policy = map_policy(wanted)
+    policy = read_policy(wanted)
     if policy == NULL:
         say(ENVOY_LOG_ERROR, b"govbus: snapshot refused: the file is missing or differs from the digest in the configuration")
         return False
-    domain.p = <const u8 *> PROCESS.trust_domain
-    domain.n = strlen(PROCESS.trust_domain)
-    error = gb_snapshot_open(&policy.snapshot, policy.map, policy.size, PROCESS.policy_key, domain, scope,
-                             PROCESS.floor_version, PROCESS.floor_position)
+    pins.key = PROCESS.policy_key
+    pins.trust_domain = gb_literal(PROCESS.trust_domain)
+    pins.scope = gb_literal(b"broker")
+    pins.floor_version = PROCESS.floor_version
+    pins.floor_log_position = PROCESS.floor_position
+    pins.now_ms = gb_now_ms()
+    error = gb_snapshot_open(&policy.snapshot, policy.file, policy.size, &pins)
     if error != 0:
-        say(ENVOY_LOG_ERROR, gb_snapshot_error(error))
-        munmap(<void *> policy.map, policy.size)
+        say(ENVOY_LOG_ERROR, snapshot_refusal(error))
+        free(policy.file)
         free(policy)
         return False
     if policy.snapshot.header.version != wanted.version:
@@ -105,51 +133,51 @@ cdef bint load_policy(gate_request *wanted) noexcept nogil:
         return False
     PROCESS.floor_version = policy.snapshot.header.version
     PROCESS.floor_position = policy.snapshot.header.log_position
-    pthread_mutex_lock(&PROCESS.policy_lock)
+    gb_mutex_lock(&PROCESS.policy_lock)
     old = PROCESS.policy
     PROCESS.policy = policy
-    pthread_mutex_unlock(&PROCESS.policy_lock)
+    gb_mutex_unlock(&PROCESS.policy_lock)
     policy_release(old)
     say(ENVOY_LOG_INFO, b"govbus: snapshot in force")
     return True
 
 cdef void *run_loader(void *nothing) noexcept nogil:
     cdef gate_request wanted
-    pthread_mutex_lock(&LOADER.lock)
+    gb_mutex_lock(&LOADER.lock)
     while not LOADER.stop:
         if not LOADER.pending:
-            pthread_cond_wait(&LOADER.wake, &LOADER.lock)
+            gb_cond_wait(&LOADER.wake, &LOADER.lock)
             continue
         memcpy(&wanted, &LOADER.wanted, sizeof(wanted))
         LOADER.pending = False
-        pthread_mutex_unlock(&LOADER.lock)
+        gb_mutex_unlock(&LOADER.lock)
         load_policy(&wanted)
-        pthread_mutex_lock(&LOADER.lock)
-    pthread_mutex_unlock(&LOADER.lock)
+        gb_mutex_lock(&LOADER.lock)
+    gb_mutex_unlock(&LOADER.lock)
     return NULL
 
 cdef bint start_loader() noexcept nogil:
-    pthread_mutex_init(&LOADER.lock, NULL)
-    pthread_cond_init(&LOADER.wake, NULL)
-    LOADER.running = pthread_create(&LOADER.thread, NULL, run_loader, NULL) == 0
+    gb_mutex_init(&LOADER.lock)
+    gb_cond_init(&LOADER.wake)
+    LOADER.running = gb_thread_create(&LOADER.thread, NULL, run_loader, NULL) == 0
     return LOADER.running
 
 cdef void stop_loader() noexcept nogil:
     if not LOADER.running:
         return
-    pthread_mutex_lock(&LOADER.lock)
+    gb_mutex_lock(&LOADER.lock)
     LOADER.stop = True
-    pthread_cond_signal(&LOADER.wake)
-    pthread_mutex_unlock(&LOADER.lock)
-    pthread_join(LOADER.thread, NULL)
+    gb_cond_signal(&LOADER.wake)
+    gb_mutex_unlock(&LOADER.lock)
+    gb_thread_join(LOADER.thread, NULL)
     LOADER.running = False
 
 cdef void ask_loader(gate_request *wanted) noexcept nogil:
-    pthread_mutex_lock(&LOADER.lock)
+    gb_mutex_lock(&LOADER.lock)
     memcpy(&LOADER.wanted, wanted, sizeof(wanted[0]))
     LOADER.pending = True
-    pthread_cond_signal(&LOADER.wake)
-    pthread_mutex_unlock(&LOADER.lock)
+    gb_cond_signal(&LOADER.wake)
+    gb_mutex_unlock(&LOADER.lock)
 
 # --- Envoy's filter configuration ----------------------------------------------------------------------------------------
 
@@ -179,6 +207,23 @@ cdef bint parse_settings(const char *text, size_t n, gate_request *out) noexcept
             start = at + 1
     return seen == 7
 
+cdef void touch_counters(void *config, gate_metrics *metrics) noexcept nogil:
+    # A labelled counter is kept across configurations only if the new one has touched it.
+    cdef u32 reason
+    cdef envoy_buf label
+    cdef gb_span name
+    for reason in range(1, 256):
+        name = gb_reason_name(reason)
+        if name.n != 0:
+            label = buf_of(name.p, name.n)
+            envoy_config_increment_counter(config, metrics.refusals, &label, 1, 0)
+    label = buf_text(b"done")
+    envoy_config_increment_counter(config, metrics.calls, &label, 1, 0)
+    label = buf_text(b"failed")
+    envoy_config_increment_counter(config, metrics.calls, &label, 1, 0)
+    label = buf_text(b"cancelled")
+    envoy_config_increment_counter(config, metrics.calls, &label, 1, 0)
+
 cdef void define_metrics(void *config, gate_metrics *metrics) noexcept nogil:
     cdef envoy_buf reason = buf_text(b"reason")
     cdef envoy_buf outcome = buf_text(b"outcome")
@@ -186,7 +231,7 @@ cdef void define_metrics(void *config, gate_metrics *metrics) noexcept nogil:
     envoy_define_counter(config, buf_text(b"govbus_refusals"), &reason, 1, &metrics.refusals)
     envoy_define_gauge(config, buf_text(b"govbus_snapshot_version"), NULL, 0, &metrics.snapshot_version)
     envoy_define_gauge(config, buf_text(b"govbus_snapshot_created_ms"), NULL, 0, &metrics.snapshot_created_ms)
-    envoy_define_gauge(config, buf_text(b"govbus_journal_lag"), NULL, 0, &metrics.journal_lag)
+    touch_counters(config, metrics)
 
 cdef public const void *envoy_dynamic_module_on_http_filter_config_new(
         void *config, envoy_buf name, envoy_buf settings) noexcept nogil:

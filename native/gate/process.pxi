@@ -6,7 +6,9 @@
 #     `--mode validate`. A process that cannot be made whole refuses to start and says why.
 #  2. Settings come from the environment, not from dynamic configuration: what may change the pinned key must be able to
 #     restart the process.
-#  3. Ended by the shutdown hook: the journal's thread is joined before Envoy takes its workers down.
+#  3. Ended in two steps: from the shutdown hook on no stream is woken any more (its worker may be going), but outcomes of
+#     the streams that Envoy now cuts are still journaled; when the extension is destroyed, after the last stream, the
+#     journal is flushed and its thread joined. Both steps may run without the other.
 
 cdef struct gate_process:
     bint ready
@@ -24,8 +26,10 @@ cdef struct gate_process:
     i64 clock_offset_ms             # wall minus boot time, at start
     u64 floor_version               # no snapshot below is ever served
     u64 floor_position
+    bint closing                    # wakes nobody; under wake_lock
+    gb_mutex wake_lock
     gate_policy *policy             # in force; under policy_lock
-    pthread_mutex_t policy_lock
+    gb_mutex policy_lock
 
 cdef gate_process PROCESS
 
@@ -45,13 +49,9 @@ cdef bint clock_trusted(i64 now) noexcept nogil:
 
 cdef void remember_id(void *context, const u8 *client, size_t client_size, const u8 *request_id, i64 time_ms) noexcept nogil:
     # Recovery hands over the ids of the last 90 s; they count from when they were written.
-    cdef gb_span span
     cdef i64 age = gb_now_ms() - time_ms
-    span.p = client
-    span.n = client_size
-    if age < 0:
-        age = 0
-    gb_replay_add(PROCESS.replay, span, request_id, gb_mono_ms() - age)
+    gb_replay_add_for(PROCESS.replay, gb_make_span(client, client_size), request_id, gb_mono_ms(),
+                      GATE_HOLD_MS - (age if age > 0 else 0))
 
 cdef ssize_t read_file(const char *path, u8 *out, size_t cap) noexcept nogil:
     cdef int fd = open(path, O_RDONLY | O_CLOEXEC)
@@ -129,13 +129,14 @@ cdef bint open_process() noexcept nogil:
     if buckets != NULL and (not parse_decimal(buckets, strlen(buckets), &log2_buckets) or log2_buckets < 10 or log2_buckets > 26):
         say(ENVOY_LOG_CRITICAL, b"govbus: GOVBUS_REPLAY_LOG2 is not a number from 10 to 26")
         return False
-    PROCESS.replay = gb_replay_new(<u32> log2_buckets, 90000)
-    PROCESS.signatures = gb_sigcache_new()
+    PROCESS.replay = gb_replay_new(<u32> log2_buckets, GATE_HOLD_MS, gb_mono_ms())
+    PROCESS.signatures = gb_sigcache_new(10)
     if PROCESS.replay == NULL or PROCESS.signatures == NULL:
         say(ENVOY_LOG_CRITICAL, b"govbus: no memory for the replay table")
         return False
     PROCESS.clock_offset_ms = gb_now_ms() - boot_ms()
-    pthread_mutex_init(&PROCESS.policy_lock, NULL)
+    gb_mutex_init(&PROCESS.policy_lock)
+    gb_mutex_init(&PROCESS.wake_lock)
     return open_journal(journal_dir, key_path)
 
 cdef bint open_journal(const char *journal_dir, const char *key_path) noexcept nogil:
@@ -165,6 +166,11 @@ cdef bint open_journal(const char *journal_dir, const char *key_path) noexcept n
     PROCESS.ready = True
     return True
 
+cdef void close_wakes() noexcept nogil:
+    gb_mutex_lock(&PROCESS.wake_lock)
+    PROCESS.closing = True
+    gb_mutex_unlock(&PROCESS.wake_lock)
+
 # --- Envoy's bootstrap extension: start and end of the process --------------------------------------------------------
 
 cdef public const void *envoy_dynamic_module_on_bootstrap_extension_config_new(
@@ -184,7 +190,11 @@ cdef public const void *envoy_dynamic_module_on_bootstrap_extension_new(const vo
     return &PROCESS
 
 cdef public void envoy_dynamic_module_on_bootstrap_extension_destroy(const void *x) noexcept nogil:
-    pass
+    if PROCESS.ready:
+        PROCESS.ready = False
+        close_wakes()
+        stop_loader()
+        gb_journal_stop(PROCESS.journal)
 
 cdef public void envoy_dynamic_module_on_bootstrap_extension_server_initialized(
         void *extension, const void *x) noexcept nogil:
@@ -201,8 +211,7 @@ cdef public void envoy_dynamic_module_on_bootstrap_extension_drain_started(
 cdef public void envoy_dynamic_module_on_bootstrap_extension_shutdown(
         void *extension, const void *x, envoy_done_fn done, void *context) noexcept nogil:
     if PROCESS.ready:
-        stop_loader()
-        gb_journal_stop(PROCESS.journal)
+        close_wakes()
     done(context)
 
 cdef public void envoy_dynamic_module_on_bootstrap_extension_config_scheduled(

@@ -95,11 +95,11 @@ cdef u32 check_2_canonical(gate_call *c) noexcept nogil:
     cdef int field = 0
     cdef int error = gb_parse_request(c.request_bytes, c.request_size, &c.request, &field)
     if error != 0:
-        if codec_reason(error) == GB_R_HEADER_NOT_CANONICAL:
+        if gb_codec_reason(error) == GB_R_HEADER_NOT_CANONICAL:
             return fail_key(c, GB_R_HEADER_NOT_CANONICAL, b"govbus-request-bin")
         c.key = b"field"
         c.field = request_field_name(field)
-        return codec_reason(error)
+        return gb_codec_reason(error)
     error = gb_parse_signature(c.signature_bytes, c.signature_size, &c.signature, &field)
     if error != 0:
         return fail_key(c, GB_R_HEADER_NOT_CANONICAL, b"govbus-signature-bin")
@@ -134,7 +134,7 @@ cdef u32 check_4_time(gate_call *c, i64 now) noexcept nogil:
     cdef i64 longest = GATE_LIFETIME_MS
     if not clock_trusted(now):
         return GB_R_CLOCK_UNTRUSTED
-    if now - c.policy.snapshot.header.created_at_ms > c.policy.snapshot.header.refuse_after_ms:
+    if gb_snapshot_age(&c.policy.snapshot.header, now) == GB_AGE_REFUSE:
         return GB_R_POLICY_STALE
     if c.request.issued_at_ms > now + GATE_SKEW_MS or c.request.issued_at_ms < now - GATE_SKEW_MS:
         return GB_R_REQUEST_NOT_FRESH

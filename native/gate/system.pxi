@@ -3,9 +3,7 @@
 cdef extern from *:
     """
     #include <fcntl.h>
-    #include <pthread.h>
     #include <stdlib.h>
-    #include <sys/mman.h>
     #include <sys/stat.h>
     #include <time.h>
     #include <unistd.h>
@@ -33,33 +31,9 @@ cdef extern from "<sys/stat.h>" nogil:
         long st_size
     int fstat(int fd, stat_t *out)
 
-cdef extern from "<sys/mman.h>" nogil:
-    void *mmap(void *at, size_t n, int protection, int flags, int fd, long offset)
-    int munmap(void *at, size_t n)
-    enum:
-        PROT_READ
-        MAP_PRIVATE
-    void *MAP_FAILED
-
 cdef extern from "<time.h>" nogil:
     enum:
         CLOCK_BOOTTIME
-
-cdef extern from "<pthread.h>" nogil:
-    ctypedef struct pthread_t:
-        pass
-    ctypedef struct pthread_mutex_t:
-        pass
-    ctypedef struct pthread_cond_t:
-        pass
-    int pthread_create(pthread_t *thread, const void *attributes, void *(*run)(void *) noexcept nogil, void *argument)
-    int pthread_join(pthread_t thread, void **result)
-    int pthread_mutex_init(pthread_mutex_t *lock, const void *attributes)
-    int pthread_mutex_lock(pthread_mutex_t *lock)
-    int pthread_mutex_unlock(pthread_mutex_t *lock)
-    int pthread_cond_init(pthread_cond_t *condition, const void *attributes)
-    int pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock)
-    int pthread_cond_signal(pthread_cond_t *condition)
 
 cdef extern from "<openssl/crypto.h>" nogil:
     void OPENSSL_cleanse(void *p, size_t n)
