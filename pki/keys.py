@@ -20,6 +20,7 @@ from pki.errors import ProfileError, ProfileReason
 
 __all__ = [
     "encode_private_key",
+    "encode_private_key_der",
     "encode_public_pem",
     "encode_spki",
     "generate_private_key",
@@ -93,6 +94,13 @@ def encode_private_key(key: ec.EllipticCurvePrivateKey) -> bytes:
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
+    )
+
+
+def encode_private_key_der(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """PKCS#8 DER without a password: how a key is handed to native code."""
+    return key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 

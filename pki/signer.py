@@ -12,13 +12,13 @@ signing batches (native.batch), not by making every caller asynchronous.
 from pathlib import Path
 from typing import Protocol
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from native.ecdsa import PrivateKey
 from pki import files
 from pki.keys import (
     encode_private_key,
+    encode_private_key_der,
     encode_spki,
     generate_private_key,
     load_private_key,
@@ -27,8 +27,6 @@ from pki.keys import (
 )
 
 __all__ = ["FileSigner", "KeySigner", "Signer"]
-
-_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # SEC 2, 2.4.2
 
 
 class Signer(Protocol):
@@ -52,14 +50,14 @@ class KeySigner:
     __slots__ = ("_key", "key_id", "public_point", "spki")
 
     def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
-        self._key = key
+        self._key = PrivateKey.from_der(encode_private_key_der(key))
         self.spki = encode_spki(key.public_key())
         self.public_point = verify_signing_key_spki(self.spki)
         self.key_id = signing_key_id(self.spki)
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes r || s with low s over SHA-256(message)."""
-        return _sign(self._key, message)
+        return self._key.sign(message)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(key_id={self.key_id.hex()})"
@@ -95,8 +93,3 @@ class FileSigner(KeySigner):
                 return cls.create(path)
             except FileExistsError:
                 return cls.load(path)
-
-
-def _sign(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
-    r, s = decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA256())))
-    return r.to_bytes(32, "big") + min(s, _ORDER - s).to_bytes(32, "big")
