@@ -1,0 +1,202 @@
+"""One broker instance that runs: its directory (bus.edge.broker_file) in, a supervised Envoy with the gate out.
+
+The policy is followed by watching two files that are replaced by rename: a new snapshot is copied under a name of its
+own, so that what the gate was told to map never changes under it, and handed over through ECDS; new endpoints become
+new clusters. The gate verifies a snapshot itself; it is verified here too, so that a wrong file is said at the start
+and never offered.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import native
+from bus.edge.broker_file import BrokerConfig, load_broker_config
+from bus.edge.settings import GATE_MODULE, EdgeSettings, GateFilter, TlsFiles, Upstream
+from bus.edge.snapshot_files import parse_endpoints
+from bus.engines.envoy import Envoy, GateStart
+from bus.engines.supervisor import EngineError
+from native.snapshot import BROKER_SCOPE, SnapshotError, verify_snapshot
+from pki.credentials import load_credentials
+from pki.errors import ProfileError
+from pki.files import ensure_private_directory, write_atomic
+from pki.gatekey import GATE_KEY_LIFETIME, make_gate_key
+from pki.identity import parse_spiffe_id
+
+__all__ = ["Broker", "gate_library"]
+
+_WATCH_SECONDS = 0.2
+_KEPT_SNAPSHOTS = 3
+_RESTART_MARGIN = 0.9
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    """What a file looked like; a rename changes it."""
+
+    inode: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "_Stamp":
+        found = path.stat()
+        return cls(found.st_ino, found.st_mtime_ns)
+
+
+class Broker:
+    """Runs between `start` and `stop`; also a context manager."""
+
+    def __init__(self, directory: Path) -> None:
+        """Read and check everything; EngineError says what is wrong. Nothing runs yet."""
+        self.config: BrokerConfig = load_broker_config(directory)
+        self._upstreams: tuple[Upstream, ...] = ()
+        self._gate: GateFilter | None = None
+        self._stamps: dict[Path, _Stamp] = {}
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="broker-policy", daemon=True)
+        self._check_credentials()
+        self._snapshots = ensure_private_directory(self.config.directory / "envoy") / "snapshots"
+        ensure_private_directory(self._snapshots)
+        self._follow_policy()
+        self.envoy = Envoy(
+            self.config.directory,
+            self._settings,
+            gate=GateStart(
+                gate_library(),
+                self._environment(),
+                self._fresh_key,
+                GATE_KEY_LIFETIME.total_seconds() * _RESTART_MARGIN,
+            ),
+            concurrency=self.config.concurrency,
+        )
+
+    def start(self, timeout: float = 20.0) -> None:
+        """Start Envoy and follow the policy; EngineError if it does not get ready."""
+        ensure_private_directory(self.config.journal)
+        self.envoy.start(timeout)
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Drain and end."""
+        self._stopping.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        self.envoy.stop()
+
+    def __enter__(self) -> "Broker":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def snapshot_version(self) -> int:
+        """The version last offered to the gate."""
+        return self._gate.version if self._gate else 0
+
+    def statistics(self) -> dict[str, int]:
+        """The gate's own counters and gauges."""
+        found = self.envoy.admin.stats("(dynamicmodulescustom\\.)?govbus")
+        return {name.removeprefix("dynamicmodulescustom."): value for name, value in found.items()}
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(_WATCH_SECONDS):
+            try:
+                if self._follow_policy():
+                    self.envoy.apply()
+            except (OSError, ValueError, EngineError) as error:
+                log.warning("the replaced policy is not used: %s; the former one serves on", error)
+
+    def _follow_policy(self) -> bool:
+        """Take in what was replaced; True when anything changed."""
+        config = self.config
+        now = {path: _Stamp.of(path) for path in (config.snapshot, config.endpoints)}
+        if now == self._stamps:
+            return False
+        self._stamps = now
+        endpoints = parse_endpoints(config.endpoints.read_bytes())
+        self._upstreams = tuple(
+            Upstream(parse_spiffe_id(provider).dns_name, addresses) for provider, addresses in sorted(endpoints.items())
+        )
+        self._gate = self._take_snapshot(config.snapshot.read_bytes())
+        return True
+
+    def _take_snapshot(self, data: bytes) -> GateFilter:
+        config = self.config
+        floor = self._gate.version if self._gate else 0
+        try:
+            verified = verify_snapshot(
+                data, config.policy_key_point, config.identity.trust_domain, BROKER_SCOPE, _now_ms(), floor
+            )
+        except SnapshotError as error:
+            raise EngineError(f"{config.snapshot}: {error}") from error
+        digest = sha256(data).digest()
+        path = self._snapshots / f"{verified.header.version:012d}-{digest.hex()[:12]}.bin"
+        write_atomic(path, data)
+        for old in sorted(self._snapshots.glob("*.bin"))[:-_KEPT_SNAPSHOTS]:
+            with contextlib.suppress(OSError):
+                old.unlink()
+        return GateFilter(path, verified.header.version, digest)
+
+    def _settings(self, admin: Path) -> EdgeSettings:
+        config = self.config
+        home = config.directory
+        return EdgeSettings(
+            broker=config.identity.spiffe_id,
+            listen=config.listen,
+            admin_socket=admin,
+            directory=home / "envoy",
+            tls=TlsFiles(home, home / "tls" / "chain.pem", home / "tls" / "key.pem", home / "trust.pem"),
+            upstreams=self._upstreams,
+            gate=self._gate,
+            trace_collector=config.trace_collector,
+            drain_seconds=config.drain_seconds,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        config = self.config
+        environment = {
+            "GOVBUS_BROKER": config.identity.spiffe_id,
+            "GOVBUS_TRUST_DOMAIN": config.identity.trust_domain,
+            "GOVBUS_POLICY_KEY": config.policy_key_point.hex(),
+            "GOVBUS_JOURNAL_DIR": str(config.journal),
+        }
+        if config.replay_log2 is not None:
+            environment["GOVBUS_REPLAY_LOG2"] = str(config.replay_log2)
+        return environment
+
+    def _check_credentials(self) -> None:
+        identity = self.config.identity
+        try:
+            credentials = load_credentials(self.config.directory, identity.trust_domain, now=datetime.now(UTC))
+        except ProfileError as error:
+            raise EngineError(f"the broker's credentials cannot be used: {error}; renew them") from error
+        if credentials.subsystem != identity:
+            raise EngineError(f"the credentials in {self.config.directory} are not those of {identity.path}")
+
+    def _fresh_key(self) -> bytes:
+        """A gate key certified by the broker's signing key, which is read for this moment only."""
+        identity = self.config.identity
+        now = datetime.now(UTC)
+        credentials = load_credentials(self.config.directory, identity.trust_domain, now=now)
+        return make_gate_key(identity, credentials.signer, now=now).handover
+
+
+def gate_library() -> Path:
+    """The built gate beside the `native` package."""
+    for directory in native.__path__:
+        for path in sorted(Path(directory).glob(f"lib{GATE_MODULE}*.so")):
+            return path
+    raise EngineError("the gate is not built; run `make env` (or install govbus again)")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
