@@ -5,27 +5,40 @@
 
 cdef extern from *:
     """
-    static const unsigned char gb_b64_value[256] = {
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,  62, 255, 255, 255,  63,
-         52,  53,  54,  55,  56,  57,  58,  59,  60,  61, 255, 255, 255, 255, 255, 255,
-        255,   0,   1,   2,   3,   4,   5,   6,   7,   8,   9,  10,  11,  12,  13,  14,
-         15,  16,  17,  18,  19,  20,  21,  22,  23,  24,  25, 255, 255, 255, 255, 255,
-        255,  26,  27,  28,  29,  30,  31,  32,  33,  34,  35,  36,  37,  38,  39,  40,
-         41,  42,  43,  44,  45,  46,  47,  48,  49,  50,  51, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-    };
+    /* One table for each place in a group of four: its share of the three bytes, first byte lowest; bit 31 = foreign. */
+    #define GB_B64_EACH(X) \\
+        X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) \\
+        X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) \\
+        X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(62) X(N) X(N) X(N) X(63) \\
+        X(52) X(53) X(54) X(55) X(56) X(57) X(58) X(59) X(60) X(61) X(N) X(N) X(N) X(N) X(N) X(N) \\
+        X(N) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) \\
+        X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(N) X(N) X(N) X(N) X(N) \\
+        X(N) X(26) X(27) X(28) X(29) X(30) X(31) X(32) X(33) X(34) X(35) X(36) X(37) X(38) X(39) X(40) \\
+        X(41) X(42) X(43) X(44) X(45) X(46) X(47) X(48) X(49) X(50) X(51) X(N) X(N) X(N) X(N) X(N) \\
+        X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) \\
+        X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) \\
+        X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) \\
+        X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) \\
+        X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) \\
+        X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) \\
+        X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) \\
+        X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N)
+    #define N 255u
+    #define GB_B64_0(v) v == N ? 1u << 31 : (v + 0u) << 2,
+    #define GB_B64_1(v) v == N ? 1u << 31 : (v + 0u) >> 4 | (v & 15u) << 12,
+    #define GB_B64_2(v) v == N ? 1u << 31 : (v + 0u) >> 2 << 8 | (v & 3u) << 22,
+    #define GB_B64_3(v) v == N ? 1u << 31 : (v + 0u) << 16,
+    static const unsigned int gb_b64_0[256] = {GB_B64_EACH(GB_B64_0)};
+    static const unsigned int gb_b64_1[256] = {GB_B64_EACH(GB_B64_1)};
+    static const unsigned int gb_b64_2[256] = {GB_B64_EACH(GB_B64_2)};
+    static const unsigned int gb_b64_3[256] = {GB_B64_EACH(GB_B64_3)};
+    #undef N
     static const char gb_b64_digit[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     """
-    const unsigned char gb_b64_value[256]
+    const unsigned int gb_b64_0[256]
+    const unsigned int gb_b64_1[256]
+    const unsigned int gb_b64_2[256]
+    const unsigned int gb_b64_3[256]
     const char gb_b64_digit[65]
 
 
@@ -36,7 +49,7 @@ cdef inline size_t gb_b64_decoded_max(size_t n) noexcept nogil:
 cdef inline ssize_t gb_b64_decode(const u8* p, size_t n, u8* out, size_t cap) noexcept nogil:
     """Decodes n bytes at p into out; returns the length, or -1 when it is not base64 or does not fit."""
     cdef size_t size, i, groups
-    cdef u32 a, b, c, d, bad = 0, word
+    cdef u32 word, seen = 0
     if n and (n & 3) == 0 and p[n - 1] == 61:
         n -= 2 if p[n - 2] == 61 else 1
     groups = n >> 2
@@ -44,30 +57,22 @@ cdef inline ssize_t gb_b64_decode(const u8* p, size_t n, u8* out, size_t cap) no
     if (n & 3) == 1 or size > cap:
         return -1
     for i in range(groups):
-        a = gb_b64_value[p[0]]
-        b = gb_b64_value[p[1]]
-        c = gb_b64_value[p[2]]
-        d = gb_b64_value[p[3]]
-        bad |= a | b | c | d
-        word = (a << 18) | (b << 12) | (c << 6) | d
-        out[0] = <u8>(word >> 16)
+        word = gb_b64_0[p[0]] | gb_b64_1[p[1]] | gb_b64_2[p[2]] | gb_b64_3[p[3]]
+        seen |= word
+        out[0] = <u8>word
         out[1] = <u8>(word >> 8)
-        out[2] = <u8>word
+        out[2] = <u8>(word >> 16)
         p += 4
         out += 3
     if n & 3:
-        a = gb_b64_value[p[0]]
-        b = gb_b64_value[p[1]]
-        bad |= a | b
-        out[0] = <u8>((a << 2) | (b >> 4))
-        if (n & 3) == 2:
-            bad |= (b & 15) << 6
-        else:
-            c = gb_b64_value[p[2]]
-            bad |= c | (c & 3) << 6
-            out[1] = <u8>((b << 4) | (c >> 2))
-    # Every value is below 64: a foreign character (255) or a set unused bit leaves a bit above.
-    return -1 if bad >= 64 else <ssize_t>size
+        word = gb_b64_0[p[0]] | gb_b64_1[p[1]]
+        out[0] = <u8>word
+        if (n & 3) == 3:
+            word |= gb_b64_2[p[2]]
+            out[1] = <u8>(word >> 8)
+        # What would spill into the next byte is an unused bit that is set.
+        seen |= word | (<u32>1 << 31 if word >> (16 if (n & 3) == 3 else 8) else 0)
+    return -1 if seen >> 31 else <ssize_t>size
 
 
 cdef inline size_t gb_b64_encoded(size_t n) noexcept nogil:
