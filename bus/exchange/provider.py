@@ -1,0 +1,195 @@
+"""`serve`: a provider's server. Stock servicers in, verified and signed calls out.
+
+    server = serve(load_provider_config("population.yaml"),
+                   [(add_PopulationServiceServicer_to_server, Population())])
+    await server.run()          # until SIGTERM or SIGINT, then drains
+
+Mutual TLS 1.3 on one port. grpc.health.v1.Health answers there too, unsigned and to brokers only: it is how a broker's
+Envoy learns whether to send calls, it says nothing of anybody, and it changes to NOT_SERVING before draining begins.
+"""
+
+import asyncio
+import signal
+from collections.abc import Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health_pb2
+from grpc_health.v1._async import HealthServicer
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+
+from bus.exchange import telemetry
+from bus.exchange.answers import Answerer
+from bus.exchange.config import ProviderConfig
+from bus.exchange.dispatch import Dispatcher
+from bus.exchange.guard import Guard
+from bus.exchange.idempotency import IdempotencyStore, MemoryStore
+from bus.exchange.link import MAX_METADATA, MAX_WIRE_MESSAGE
+from bus.exchange.meanings import meaning
+from bus.exchange.methods import Registration, collect_methods
+from bus.exchange.refusal import RequestRefused
+from bus.exchange.signing import BatchSigner, HeaderSigner
+from bus.exchange.texts import close_texts
+from bus.exchange.tls import TlsWatch, verify_tls13_only
+from bus.exchange.trust import SnapshotFile, load_policy_key
+from bus.exchange.watch import Watch
+from pki.identity import parse_spiffe_id
+from pki.signer import FileSigner
+
+__all__ = ["Server", "serve"]
+
+_Context = aio.ServicerContext[Any, Any]
+
+
+def serve(
+    config: ProviderConfig,
+    servicers: Iterable[Registration],
+    *,
+    signer: HeaderSigner | None = None,
+    store: IdempotencyStore | None = None,
+) -> "Server":
+    """A server over `servicers`, not started yet. `signer` stands in for the configured key file (a token, for one)."""
+    return Server(config, servicers, signer or FileSigner.load(config.identity.signing_key), store or MemoryStore())
+
+
+class Server:
+    """One provider's listening server; made and used on one event loop."""
+
+    def __init__(
+        self, config: ProviderConfig, servicers: Iterable[Registration], signer: HeaderSigner, store: IdempotencyStore
+    ) -> None:
+        verify_tls13_only()
+        identity = config.identity
+        self._config = config
+        self._methods = collect_methods(servicers)
+        self._tls = TlsWatch(identity.tls)
+        self._snapshot = SnapshotFile(
+            identity.snapshot,
+            load_policy_key(identity.policy_key),
+            parse_spiffe_id(identity.spiffe_id).trust_domain,
+            identity.spiffe_id,
+        )
+        self._snapshot.load()
+        self._signer = BatchSigner(signer, on_batch=telemetry.record_batch)
+        self._dispatcher = Dispatcher(
+            Guard(identity.spiffe_id, self._snapshot, accept_operator_grants=config.accept_operator_grants),
+            Answerer(identity.spiffe_id, self._signer),
+            store,
+            max_concurrent=config.max_concurrent,
+        )
+        self._health = HealthServicer()
+        self._watch = Watch(self._snapshot.refresh)
+        self._server: aio.Server | None = None
+        self.port = 0
+
+    @property
+    def mean_batch_size(self) -> float:
+        """Answers per signature so far."""
+        return self._signer.mean_batch_size
+
+    async def start(self) -> int:
+        """Listen; returns the port, also kept in `port`."""
+        close_texts()
+        server = aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers((_Handlers(self._dispatcher, self._health, self._methods),))
+        self.port = server.add_secure_port(self._config.listen, self._tls.server_credentials())
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        for service in {path.split("/")[1] for path in self._methods}:
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        await server.start()
+        self._server = server
+        self._watch.start()
+        return self.port
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """Drain: health says NOT_SERVING, new calls are told DRAINING, running ones have `grace_s` (the configured)."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        grace_s = self._config.drain_ms / 1000 if grace_s is None else grace_s
+        await self._health.enter_graceful_shutdown()
+        self._dispatcher.drain()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                while self._dispatcher.running:
+                    await asyncio.sleep(0.01)
+        await server.stop(0.1)
+        self._watch.stop()
+        self._signer.close()
+
+    async def run(self) -> None:
+        """Start, serve until SIGTERM or SIGINT, drain."""
+        if self._server is None:
+            await self.start()
+        loop = asyncio.get_running_loop()
+        told = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told.set)
+        try:
+            await told.wait()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+            await self.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+class _Handlers(grpc.GenericRpcHandler):
+    """Every path: the registered methods, health, and a refusal for the rest."""
+
+    def __init__(self, dispatcher: Dispatcher, health: HealthServicer, methods: dict[str, Any]) -> None:
+        self._known = {path: dispatcher.handler(method) for path, method in methods.items()}
+        self._known |= _health_handlers(dispatcher, health)
+        self._unknown = grpc.unary_unary_rpc_method_handler(dispatcher.refuse_unknown)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """gRPC asks for each call."""
+        return self._known.get(handler_call_details.method, self._unknown)
+
+
+def _health_handlers(dispatcher: Dispatcher, health: HealthServicer) -> dict[str, Any]:
+    async def verify_broker(context: _Context) -> None:
+        try:
+            dispatcher.verify_peer(context)
+        except RequestRefused as error:
+            found = meaning(error.reason)
+            await context.abort(found.code, found.text)
+
+    async def check(request: health_pb2.HealthCheckRequest, context: _Context) -> Any:
+        await verify_broker(context)
+        return await health.Check(request, context)
+
+    async def watch(request: health_pb2.HealthCheckRequest, context: _Context) -> None:
+        await verify_broker(context)
+        await health.Watch(request, context)
+
+    parse, serialize = health_pb2.HealthCheckRequest.FromString, health_pb2.HealthCheckResponse.SerializeToString
+    return {
+        f"/{HEALTH}/Check": grpc.unary_unary_rpc_method_handler(check, parse, serialize),
+        f"/{HEALTH}/Watch": grpc.unary_stream_rpc_method_handler(watch, parse, serialize),
+    }
+
+
+_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_WIRE_MESSAGE),
+    ("grpc.max_send_message_length", MAX_WIRE_MESSAGE),
+    ("grpc.max_metadata_size", MAX_METADATA),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA),
+    # Only identity: compression on the bus is refused (protocol.md 2).
+    ("grpc.compression_enabled_algorithms_bitset", 1),
+    # Brokers ask whether this end lives; that is no abuse.
+    ("grpc.http2.min_ping_interval_without_data_ms", 500),
+    ("grpc.http2.max_ping_strikes", 0),
+]

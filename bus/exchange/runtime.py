@@ -1,0 +1,265 @@
+"""A client's state shared by all its calls, and one attempt of a unary call from message to verified answer.
+
+The steps of an attempt: choose provider and grant; compose the header (fresh id, fresh salt); have it signed with
+whatever else is signed now; send; verify response, binding and receipt. A refusal by the policy's age or the header's
+own rules is raised before anything is sent.
+"""
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Final
+
+from grpc import aio
+from opentelemetry.trace import Span
+
+from bus.exchange import metadata, telemetry
+from bus.exchange.compose import Destination, Statement, answer_of, compose_request, frames_of
+from bus.exchange.config import ClientConfig
+from bus.exchange.context import CallOptions, incoming_call
+from bus.exchange.errors import CallError
+from bus.exchange.evidence import CallEvidence
+from bus.exchange.link import BrokerLink
+from bus.exchange.outcome import Asked, Judge, refused_before_sending, refused_locally, unverified
+from bus.exchange.reasons import Reason
+from bus.exchange.refusal import RequestRefused, ResponseRefused
+from bus.exchange.retry import may_retry, retrying
+from bus.exchange.routes import Routes
+from bus.exchange.signing import BatchSigner, HeaderSigner
+from bus.exchange.tls import TlsWatch
+from bus.exchange.trust import SnapshotFile, SnapshotView, load_policy_key
+from bus.exchange.verify_admission import GateKeys
+from bus.exchange.verify_response import Answer, encode_grpc_message
+from bus.exchange.watch import Watch
+from native.batch import SignatureCache
+from native.digest import REQUEST_TYPE, FrameHasher, header_digest
+from pki.identity import parse_spiffe_id
+
+__all__ = ["ClientRuntime", "Prepared"]
+
+CONNECT_S: Final = 2.0
+RANDOM_BYTES: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One logical call: everything that stays the same over its attempts."""
+
+    method: str
+    message: bytes
+    options: CallOptions
+    provider: str
+    grant_id: str
+    idempotent: bool
+    max_lifetime_ms: int
+    statement: Statement
+    deadline: float
+
+    def remaining_s(self) -> float:
+        """Seconds until the caller stops waiting."""
+        return self.deadline - time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """One attempt's request, ready to travel over `link`."""
+
+    link: BrokerLink
+    pairs: tuple[tuple[str, str | bytes], ...]
+    asked: Asked
+
+
+class ClientRuntime:
+    """One client on one event loop."""
+
+    def __init__(self, config: ClientConfig, signer: HeaderSigner) -> None:
+        identity = config.identity
+        self.config = config
+        self.tls = TlsWatch(identity.tls)
+        self.snapshot = SnapshotFile(
+            identity.snapshot,
+            load_policy_key(identity.policy_key),
+            parse_spiffe_id(identity.spiffe_id).trust_domain,
+            identity.spiffe_id,
+        )
+        self.signer = BatchSigner(signer, on_batch=telemetry.record_batch)
+        cache = SignatureCache()
+        self.judge = Judge(GateKeys(Reason.RECEIPT_INVALID, cache), cache)
+        self.links = tuple(BrokerLink(broker, self.tls) for broker in config.brokers)
+        self._turn = count()
+        self._routes: Routes | None = None
+        self._watch = Watch(self.snapshot.refresh, self.tls.refresh)
+
+    async def close(self, grace: float | None = None) -> None:
+        """End all connections; calls in flight have `grace` seconds."""
+        self._watch.stop()
+        await asyncio.gather(*(link.close(grace) for link in self.links))
+        self.signer.close()
+
+    def prepare(self, method: str, message: bytes, options: CallOptions, timeout: float | None) -> Prepared:
+        """Choose provider and grant and fix the deadline; RefusedLocally when the call cannot be made."""
+        self._watch.start()
+        config = self.config
+        purpose = options.purpose if options.purpose is not None else config.purpose
+        now_ms = _now_ms()
+        view = self.snapshot.current
+        chosen = self._choose(view, method, purpose, options, now_ms)
+        if chosen is None and self.snapshot.refetch():
+            view = self.snapshot.current
+            chosen = self._choose(view, method, purpose, options, now_ms)
+        record = view.method(method)
+        if chosen is None or record is None:
+            raise refused_locally(Reason.NO_GRANT)
+        key = options.idempotency_key
+        if key is None:
+            # Rule 2 of `retry`: what may be asked again must be recognised by the provider.
+            key = secrets.token_hex(16) if record.idempotent and not record.server_stream else ""
+        statement = Statement(
+            client=config.identity.spiffe_id,
+            purpose=purpose,
+            case_id=options.case_id if options.case_id is not None else config.case_id,
+            official=options.official if options.official is not None else config.official,
+            idempotency_key=key,
+        )
+        seconds = config.timeout_ms / 1000 if timeout is None else timeout
+        served = incoming_call()
+        if served is not None:
+            seconds = min(seconds, served.remaining_s())
+        return Prepared(
+            method=method,
+            message=message,
+            options=options,
+            provider=chosen[0],
+            grant_id=chosen[1],
+            idempotent=record.idempotent,
+            max_lifetime_ms=record.max_lifetime_ms,
+            statement=statement,
+            deadline=time.monotonic() + seconds,
+        )
+
+    async def unary(self, call: Prepared, span: Span) -> bytes:
+        """The verified answer's message, asked for again where that is allowed."""
+        start = next(self._turn)
+        try:
+            return await self._attempt(call, span, start)
+        except CallError as error:
+            if not self._again(call, error):
+                raise
+            first = error
+        span.add_event("retry", {telemetry.REASON: str(first.reason)})
+        attempts = retrying(idempotent=call.idempotent, left_s=call.remaining_s())
+        async for attempt in attempts:
+            with attempt:
+                start += 1
+                return await self._attempt(call, span, start)
+        raise first  # unreachable: tenacity returns or raises; this tells the type checker so
+
+    def _again(self, call: Prepared, error: CallError) -> bool:
+        return may_retry(error, idempotent=call.idempotent) and call.remaining_s() > 0
+
+    async def _attempt(self, call: Prepared, span: Span, turn: int) -> bytes:
+        signed = await self.sign(call, span, turn)
+        raw = signed.link.unary(call.method)(call.message, timeout=max(call.remaining_s(), 0.0), metadata=signed.pairs)
+        try:
+            response = await raw
+            hasher = frames_of(response)
+            answer = answer_of(hasher, 0, b"", b"")
+            trailers = await raw.trailing_metadata()
+        except aio.AioRpcError as error:
+            raise self.failed(signed, error, FrameHasher(), call.options) from None
+        evidence = self.verified(signed, answer, trailers)
+        if call.options.on_evidence:
+            call.options.on_evidence(replace(evidence, response_messages=(response,)))
+        return response
+
+    async def sign(self, call: Prepared, span: Span, turn: int) -> Signed:
+        """A fresh request for the broker whose turn it is, or for the next that can be reached."""
+        link = await self._ready_link(call, turn)
+        view = self.snapshot.current
+        now_ms = _now_ms()
+        salt = os.urandom(metadata.SALT_BYTES)
+        try:
+            view.verify_age(now_ms)
+            identifier, header = compose_request(
+                call.statement,
+                Destination(call.provider, link.spiffe_id, call.method, call.grant_id, call.max_lifetime_ms),
+                message=call.message,
+                salt=salt,
+                random=os.urandom(RANDOM_BYTES),
+                now_ms=now_ms,
+                timeout_ms=int(call.remaining_s() * 1000),
+            )
+        except RequestRefused as error:
+            raise refused_before_sending(error) from error
+        signature = await self.signer.sign(REQUEST_TYPE, header)
+        evidence = CallEvidence(header, signature, salt, (call.message,))
+        return Signed(
+            link=link,
+            pairs=(
+                (metadata.REQUEST, header),
+                (metadata.REQUEST_SIGNATURE, signature),
+                (metadata.REQUEST_SALT, salt),
+                *telemetry.traceparent_of(span),
+            ),
+            asked=Asked(identifier, header_digest(REQUEST_TYPE, header), call.provider, link.spiffe_id, evidence),
+        )
+
+    def verified(
+        self, signed: Signed, answer: Answer, trailers: Sequence[tuple[str, str | bytes]] | aio.Metadata | None
+    ) -> CallEvidence:
+        """The evidence of an answer that verifies; RefusedLocally otherwise."""
+        found = metadata.found_in(trailers, metadata.TO_CLIENT)
+        try:
+            try:
+                return self.judge.verify_answer(signed.asked, answer, found, self.snapshot.current, _now_ms())
+            except ResponseRefused:
+                # Perhaps by a key registered since the snapshot was read: look once, at most every second.
+                if not self.snapshot.refetch():
+                    raise
+                return self.judge.verify_answer(signed.asked, answer, found, self.snapshot.current, _now_ms())
+        except ResponseRefused as error:
+            raise unverified(error, signed.asked, answer, found, self.snapshot.current.version) from error
+
+    def failed(self, signed: Signed, error: aio.AioRpcError, frames: FrameHasher, options: CallOptions) -> CallError:
+        """The exception for a call that ended with `error` after `frames`."""
+        trailers = [*(error.initial_metadata() or ()), *(error.trailing_metadata() or ())]
+        found = metadata.found_in(trailers, metadata.TO_CLIENT)
+        details = next((value for key, value in trailers if key == metadata.STATUS_DETAILS), b"")
+        answer = answer_of(
+            frames,
+            error.code().value[0],
+            encode_grpc_message(error.details() or ""),
+            details if isinstance(details, bytes) else b"",
+        )
+        judged = self.judge.judge_error(signed.asked, answer, found, self.snapshot.current, _now_ms())
+        if options.on_evidence and judged.evidence:
+            options.on_evidence(judged.evidence)
+        return judged
+
+    async def _ready_link(self, call: Prepared, turn: int) -> BrokerLink:
+        """The broker whose turn it is, else the next that is reachable before the deadline."""
+        links = self.links
+        for offset in range(len(links)):
+            link = links[(turn + offset) % len(links)]
+            left = call.remaining_s()
+            if left <= 0:
+                raise refused_locally(Reason.DEADLINE)
+            if await link.ready(min(left, CONNECT_S)):
+                return link
+        raise refused_locally(Reason.BROKER_UNREACHABLE)
+
+    def _choose(
+        self, view: SnapshotView, method: str, purpose: str, options: CallOptions, now_ms: int
+    ) -> tuple[str, str] | None:
+        routes = self._routes
+        if routes is None or routes.version != view.version:
+            routes = self._routes = Routes(self.config.identity.spiffe_id, self.config.grants, view)
+        return routes.choose(method, purpose, options.provider, options.grant_id, now_ms)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,79 @@
+"""Spans and instruments, on the OpenTelemetry API alone: whoever configures an SDK sees them, nobody else pays.
+
+Only `traceparent` travels (the gate removes everything else, baggage included). Attributes hold names of methods,
+subsystems and reasons: never a purpose's subject, a case, an official or a message.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from bus.exchange.reasons import Reason
+
+__all__ = ["client_span", "count_refusal", "record_batch", "refuse_span", "server_span", "traceparent_of"]
+
+SCOPE: Final = "govbus.exchange"
+TRACEPARENT: Final = "traceparent"
+REASON: Final = "govbus.reason"
+
+_propagator = TraceContextTextMapPropagator()
+_tracer = trace.get_tracer(SCOPE)
+_meter = metrics.get_meter(SCOPE)
+_batch_size = _meter.create_histogram(
+    "govbus.signing.batch_size",
+    unit="{header}",
+    description="Headers under one signature; its mean is the batch's worth",
+)
+_refusals = _meter.create_counter(
+    "govbus.refusals", unit="{call}", description="Calls that ended in a refusal, by reason and by side"
+)
+
+
+def record_batch(size: int) -> None:
+    """One signature over `size` headers."""
+    _batch_size.record(size)
+
+
+def count_refusal(reason: Reason | None, side: str) -> None:
+    """One refused call at `side` (client, provider)."""
+    _refusals.add(1, {REASON: str(reason) if reason else "PROVIDER", "govbus.side": side})
+
+
+def client_span(method: str, provider: str) -> Span:
+    """The span of one call of this client, retries included."""
+    return _tracer.start_span(method[1:], kind=SpanKind.CLIENT, attributes=_attributes(method, provider))
+
+
+def server_span(method: str, provider: str, traceparent: str | None) -> Span:
+    """The span of one call that this provider serves."""
+    parent = _propagator.extract({TRACEPARENT: traceparent}, Context()) if traceparent else Context()
+    attributes = _attributes(method, provider)
+    return _tracer.start_span(method[1:], context=parent, kind=SpanKind.SERVER, attributes=attributes)
+
+
+def traceparent_of(span: Span) -> tuple[tuple[str, str], ...]:
+    """The metadata that makes the other side's span a child of `span`; empty when nothing is traced."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier, trace.set_span_in_context(span, Context()))
+    found = carrier.get(TRACEPARENT)
+    return ((TRACEPARENT, found),) if found else ()
+
+
+def traceparent_in(pairs: Iterable[tuple[str, str | bytes]]) -> str | None:
+    """The `traceparent` among metadata."""
+    return next((value for key, value in pairs if key == TRACEPARENT and isinstance(value, str)), None)
+
+
+def refuse_span(span: Span, reason: Reason | None, code: str) -> None:
+    """Mark `span` as failed for `reason`."""
+    span.set_attribute(REASON, str(reason) if reason else "PROVIDER")
+    span.set_attribute("rpc.response.status_code", code)
+    span.set_status(StatusCode.ERROR)
+
+
+def _attributes(method: str, provider: str) -> dict[str, str]:
+    return {"rpc.system.name": "grpc", "rpc.method": method[1:], "govbus.provider": provider}
