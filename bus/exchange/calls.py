@@ -1,4 +1,4 @@
-"""What a stub's method returns: awaitable for one answer, iterable for many; the shape that stock grpc.aio code expects.
+"""What a stub's method returns: awaitable for one answer, iterable for many, as stock grpc.aio code expects.
 
 A unary answer exists only verified. Stream messages are provisional until the stream ended with trailers that verify
 (protocol.md 7): `sealed` says whether it did, and a stream that ends otherwise raises StreamNotSealed.

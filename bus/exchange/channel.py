@@ -4,12 +4,12 @@
     stub = PopulationServiceStub(channel.using(purpose="civil.birth", case_id="2026-0001"))
     person = await stub.GetPerson(request)
 
-A stub serializes through the functions that it was generated with; everything after is this runtime's. What a stock call
-may pass and the bus does not carry (metadata, call credentials, compression) is refused, never dropped in silence.
+A stub serializes through the functions that it was generated with; everything after is this runtime's. What a stock
+call may pass and the bus does not carry (metadata, call credentials, compression) is refused, never dropped in
+silence.
 """
 
 from collections.abc import Callable
-
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
 

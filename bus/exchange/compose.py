@@ -1,4 +1,4 @@
-"""What a client says in a request header, and what a provider says in a response header. Pure: clock and chance come in.
+"""What a client says in a request header, a provider in a response header. Pure: clock and chance come in.
 
 Request ids are UUIDv7 (RFC 9562 5.7) with all 74 random bits fresh each time, retries included: an id that was seen is
 a replay. A request lives as long as its caller waits, within the method's maximum, but not under 5 s, so that a clock a

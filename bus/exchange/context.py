@@ -1,8 +1,8 @@
 """What surrounds a call: the client's purpose, case and official, and, inside a provider, the call being served.
 
-A client says them per call (`channel.using(purpose=...)`), for a block (`with call_context(purpose=...)`) or once in its
-configuration; the nearest wins. A servicer reads who asks with `govbus_call()`; a client call made inside it inherits
-nothing but the remaining time and the trace: purpose and grant of one call never pass silently into the next.
+A client says them per call (`channel.using(purpose=...)`), for a block (`with call_context(purpose=...)`) or once in
+its configuration; the nearest wins. A servicer reads who asks with `govbus_call()`; a client call made inside it
+inherits nothing but the remaining time and the trace: purpose and grant of one call never pass silently into the next.
 """
 
 import time

@@ -15,7 +15,7 @@ import logging
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -52,6 +52,12 @@ class _Load:
     limit: int
     running: int = 0
     draining: bool = False
+    emptied: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def leave(self) -> None:
+        self.running -= 1
+        if self.running == 0:
+            self.emptied.set()
 
 
 class Dispatcher:
@@ -63,10 +69,11 @@ class Dispatcher:
         self._store = store
         self._load = _Load(max_concurrent)
 
-    @property
-    def running(self) -> int:
-        """Calls in work."""
-        return self._load.running
+    async def idle(self) -> None:
+        """Returns when no call is in work."""
+        while self._load.running:
+            self._load.emptied.clear()
+            await self._load.emptied.wait()
 
     def drain(self) -> None:
         """Take no more calls; those in work go on."""
@@ -120,7 +127,7 @@ class Dispatcher:
                 telemetry.count_refusal(ending.reason, "provider")
             await self._end(context, digest, served.frames, ending)
         finally:
-            self._load.running -= 1
+            self._load.leave()
             span.end()
 
     async def _judge(
@@ -170,18 +177,20 @@ class Dispatcher:
 
     async def _run(self, method: ServedMethod, body: bytes, call: IncomingCall, served: "_Served") -> Ending:
         """Parse, check, call the servicer, check what it answers."""
-        request = parse_message(body, method.parse)
-        verify_rules(request)
 
         async def write(message: Any) -> None:
             await served.send(_checked_answer(method, message))
 
         shown = ServedContext(call, write if method.server_stream else None)
         try:
+            request = parse_message(body, method.parse)
+            verify_rules(request)
             with serving(call):
                 await _call_servicer(method, request, shown, write)
         except CallAborted:
             pass
+        except RequestRefused:
+            raise
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _being_cancelled():
                 raise

@@ -9,8 +9,8 @@ The contract of a store. A scope is (client, provider, method, key); it is kept 
 
 What is compared is SHA-256 of the request's frames, without salt. Only successful answers are stored: an error is
 served again, since it left no effect that its service would not recognise.
-KNOWN: `MemoryStore` lives as long as the process. A retry that arrives after a restart is served as new; a service whose
-effect must not happen twice then keeps `govbus_call().idempotency_key` in the transaction of the effect.
+KNOWN: `MemoryStore` lives as long as the process. A retry that arrives after a restart is served as new; a service
+whose effect must not happen twice then keeps `govbus_call().idempotency_key` in the transaction of the effect.
 """
 
 from collections import OrderedDict

@@ -1,8 +1,8 @@
 """One broker instance as a client reaches it: a gRPC channel that never resends and notices a dead peer.
 
-Rules (protocol.md 6, engines.md): `grpc.enable_retries=0`, since a resent id is a replay; keepalive finds a frozen broker
-within two seconds; a request is handed over only on a ready connection, so whatever fails before was never sent and any
-method may try the next broker. New TLS material gives a new channel; the old one finishes what runs on it.
+Rules (protocol.md 6, engines.md): `grpc.enable_retries=0`, since a resent id is a replay; keepalive finds a frozen
+broker within two seconds; a request is handed over only on a ready connection, so whatever fails before was never sent
+and any method may try the next broker. New TLS material gives a new channel; the old one finishes what runs on it.
 """
 
 import asyncio
@@ -55,6 +55,10 @@ class BrokerLink:
                 return False
             state = channel.get_state(try_to_connect=True)
         return True
+
+    def state(self, try_to_connect: bool) -> grpc.ChannelConnectivity:
+        """The connection's state now."""
+        return self._current().get_state(try_to_connect)
 
     def unary(self, method: str) -> RawUnary:
         """Bytes in, bytes out."""

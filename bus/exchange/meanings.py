@@ -1,7 +1,8 @@
 """What each reason means, read from the contract (govbus/errors/v1/reasons.proto), and its form on the wire.
 
 A refusal travels as google.rpc.Status with one google.rpc.ErrorInfo{domain "govbus", reason} (protocol.md 5). Reading
-is tolerant of what others put beside it and believes nothing but the reason's name and the metadata keys declared for it.
+is tolerant of what others put beside it and believes nothing but the reason's name and the metadata keys declared for
+it.
 """
 
 import enum
@@ -13,9 +14,9 @@ from functools import cache
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
+from govbus.errors.v1 import reasons_pb2
 
 from bus.exchange.reasons import Reason
-from govbus.errors.v1 import reasons_pb2
 
 __all__ = ["DOMAIN", "Called", "Meaning", "encode_refusal", "meaning", "parse_refusal", "reason_number"]
 
@@ -78,7 +79,8 @@ def encode_refusal(reason: Reason, metadata: Mapping[str, str]) -> bytes:
             info.metadata[key] = metadata[key]
     status = status_pb2.Status(code=found.code.value[0], message=found.text)
     status.details.add().Pack(info)
-    return status.SerializeToString(deterministic=True)
+    encoded: bytes = status.SerializeToString(deterministic=True)
+    return encoded
 
 
 def parse_refusal(details: bytes) -> tuple[Reason, dict[str, str]] | None:

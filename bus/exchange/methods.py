@@ -1,4 +1,4 @@
-"""What stock generated code registers: `add_XServicer_to_server(servicer, server)` meets a `Registrar` instead of a server.
+"""What stock generated code registers: `add_XServicer_to_server(servicer, server)` meets a registrar, not a server.
 
 It keeps each method's function and its (de)serializers, which the runtime uses itself: gRPC below sees bytes only.
 """
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-
 
 __all__ = ["Registration", "ServedMethod", "collect_methods"]
 

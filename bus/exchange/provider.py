@@ -17,9 +17,7 @@ from typing import Any, Self
 
 import grpc
 from grpc import aio
-from grpc_health.v1 import health_pb2
-from grpc_health.v1._async import HealthServicer
-from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_health.v1 import health, health_pb2  # type: ignore[import-untyped]  # no stubs are locked for it
 
 from bus.exchange import telemetry
 from bus.exchange.answers import Answerer
@@ -80,7 +78,7 @@ class Server:
             store,
             max_concurrent=config.max_concurrent,
         )
-        self._health = HealthServicer()
+        self._health = health.aio.HealthServicer()
         self._watch = Watch(self._snapshot.refresh)
         self._server: aio.Server | None = None
         self.port = 0
@@ -114,8 +112,7 @@ class Server:
         self._dispatcher.drain()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                while self._dispatcher.running:
-                    await asyncio.sleep(0.01)
+                await self._dispatcher.idle()
         await server.stop(0.1)
         self._watch.stop()
         self._signer.close()
@@ -148,17 +145,17 @@ class Server:
 class _Handlers(grpc.GenericRpcHandler):
     """Every path: the registered methods, health, and a refusal for the rest."""
 
-    def __init__(self, dispatcher: Dispatcher, health: HealthServicer, methods: dict[str, Any]) -> None:
+    def __init__(self, dispatcher: Dispatcher, servicer: health.aio.HealthServicer, methods: dict[str, Any]) -> None:
         self._known = {path: dispatcher.handler(method) for path, method in methods.items()}
-        self._known |= _health_handlers(dispatcher, health)
-        self._unknown = grpc.unary_unary_rpc_method_handler(dispatcher.refuse_unknown)
+        self._known |= _health_handlers(dispatcher, servicer)
+        self._unknown: Any = grpc.unary_unary_rpc_method_handler(dispatcher.refuse_unknown)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """gRPC asks for each call."""
         return self._known.get(handler_call_details.method, self._unknown)
 
 
-def _health_handlers(dispatcher: Dispatcher, health: HealthServicer) -> dict[str, Any]:
+def _health_handlers(dispatcher: Dispatcher, servicer: health.aio.HealthServicer) -> dict[str, Any]:
     async def verify_broker(context: _Context) -> None:
         try:
             dispatcher.verify_peer(context)
@@ -168,16 +165,16 @@ def _health_handlers(dispatcher: Dispatcher, health: HealthServicer) -> dict[str
 
     async def check(request: health_pb2.HealthCheckRequest, context: _Context) -> Any:
         await verify_broker(context)
-        return await health.Check(request, context)
+        return await servicer.Check(request, context)
 
     async def watch(request: health_pb2.HealthCheckRequest, context: _Context) -> None:
         await verify_broker(context)
-        await health.Watch(request, context)
+        await servicer.Watch(request, context)
 
     parse, serialize = health_pb2.HealthCheckRequest.FromString, health_pb2.HealthCheckResponse.SerializeToString
     return {
-        f"/{HEALTH}/Check": grpc.unary_unary_rpc_method_handler(check, parse, serialize),
-        f"/{HEALTH}/Watch": grpc.unary_stream_rpc_method_handler(watch, parse, serialize),
+        f"/{health.SERVICE_NAME}/Check": grpc.unary_unary_rpc_method_handler(check, parse, serialize),
+        f"/{health.SERVICE_NAME}/Watch": grpc.unary_stream_rpc_method_handler(watch, parse, serialize),
     }
 
 

@@ -2,8 +2,8 @@
 
 A retry is a new request: new id, new signature, another broker where there is one, the same idempotency key.
 1. The provider was not called and the code is UNAVAILABLE: any method.
-2. The provider may have been called, or its answer could not be recorded: only methods whose contract says that they are
-   idempotent, and they always bear an idempotency key.
+2. The provider may have been called, or its answer could not be recorded: only methods whose contract says that they
+   are idempotent, and they always bear an idempotency key.
 3. Everything else is an answer: asking again would bring the same, or harm.
 """
 

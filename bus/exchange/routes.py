@@ -1,7 +1,7 @@
 """Which provider a call goes to and which grant it names, from the configuration and the client's own snapshot.
 
-The first grant that fits method and purpose (and provider or grant, where the caller names one) is taken: first those of
-the configuration in their order, then the snapshot's. Choosing is not permitting: gate and provider decide.
+The first grant that fits method and purpose (and provider or grant, where the caller names one) is taken: first those
+of the configuration in their order, then the snapshot's. Choosing is not permitting: gate and provider decide.
 """
 
 from collections.abc import Iterable, Iterator

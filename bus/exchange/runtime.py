@@ -90,7 +90,7 @@ class ClientRuntime:
         cache = SignatureCache()
         self.judge = Judge(GateKeys(Reason.RECEIPT_INVALID, cache), cache)
         self.links = tuple(BrokerLink(broker, self.tls) for broker in config.brokers)
-        self._turn = count()
+        self.turn = count()
         self._routes: Routes | None = None
         self._watch = Watch(self.snapshot.refresh, self.tls.refresh)
 
@@ -99,6 +99,10 @@ class ClientRuntime:
         self._watch.stop()
         await asyncio.gather(*(link.close(grace) for link in self.links))
         self.signer.close()
+
+    async def pause(self) -> None:
+        """Between two looks at connections that fail at once."""
+        await asyncio.sleep(0.05)
 
     def prepare(self, method: str, message: bytes, options: CallOptions, timeout: float | None) -> Prepared:
         """Choose provider and grant and fix the deadline; RefusedLocally when the call cannot be made."""
@@ -143,7 +147,7 @@ class ClientRuntime:
 
     async def unary(self, call: Prepared, span: Span) -> bytes:
         """The verified answer's message, asked for again where that is allowed."""
-        start = next(self._turn)
+        start = next(self.turn)
         try:
             return await self._attempt(call, span, start)
         except CallError as error:

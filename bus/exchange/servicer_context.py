@@ -57,13 +57,17 @@ class ServedContext(aio.ServicerContext[Any, Any]):
             self.status_details = value if isinstance(value, bytes) else value.encode()
 
     # Not a coroutine: it raises at once, so both `await context.abort(...)` and a plain function's call end the method.
-    def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:  # type: ignore[override]
+    def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
         """End the call with this code and, if it was declared by `fixed_text`, this text."""
         if code is grpc.StatusCode.OK:
             raise ValueError("abort is for errors: return an answer instead")
         self.set_trailing_metadata(trailing_metadata)
         self._code, self._details = code, details
         raise CallAborted
+
+    def abort_with_status(self, status: grpc.Status) -> NoReturn:
+        """As abort, from a stock status object."""
+        self.abort(status.code, status.details, status.trailing_metadata)
 
     def set_code(self, code: grpc.StatusCode) -> None:
         """As in stock gRPC; the method then returns."""

@@ -5,8 +5,8 @@ Rules:
 2. Under load (the last batch had company) a batch waits until 1 ms has passed since the last one began, never longer.
 3. A batch has at most 1,024 leaves (protocol.md 2); what is beyond goes into the next.
 4. While a signer is busy in its thread, what arrives gathers for the next batch: a slow token costs latency once.
-5. A signer that answers within 0.2 ms signs on the loop, since handing over to a thread costs as much; a slower one, and
-   the first signature of any, is run in a thread of its own.
+5. A signer that answers within 0.2 ms signs on the loop, since handing over to a thread costs as much; a slower one,
+   and the first signature of any, is run in a thread of its own.
 
 Whoever asked and was cancelled has still been signed for; nothing waits for them.
 """

@@ -1,8 +1,8 @@
 """The texts that a provider may answer beside a gRPC code: those its program declared before it began to serve.
 
-grpc-message never carries data (protocol.md 8). A text is therefore declared once, as a constant, by `fixed_text`; what a
-servicer says otherwise is replaced by a text that only names the code. Declaring ends when the first server starts, so
-nothing made from a request can become one.
+grpc-message never carries data (protocol.md 8). A text is therefore declared once, as a constant, by `fixed_text`;
+what a servicer says otherwise is replaced by a text that only names the code. Declaring ends when the first server
+starts, so nothing made from a request can become one.
 """
 
 from typing import Final
@@ -29,7 +29,7 @@ def fixed_text(text: str) -> str:
 
 def close_texts() -> None:
     """From now on no new text is declared in this process."""
-    global _open  # noqa: PLW0603 - one switch for the whole process is the point
+    global _open
     _open = False
 
 

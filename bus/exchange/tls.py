@@ -5,8 +5,8 @@ gRPC has no minimum TLS version. Naming only a cipher suite that TLS 1.2 could u
 therefore sets it before importing gRPC, and `verify_tls13_only` refuses to serve where something imported gRPC earlier.
 
 A client dials an address and checks the DNS name that follows from the broker's SPIFFE ID (protocol.md 1).
-KNOWN: gRPC shows a client nothing of the server's certificate, so a broker whose certificate left the snapshot is noticed
-by its receipts, not by its handshake; certificates live 24 h.
+KNOWN: gRPC shows a client nothing of the server's certificate, so a broker whose certificate left the snapshot is
+noticed by its receipts, not by its handshake; certificates live 24 h.
 """
 
 import os
@@ -65,7 +65,7 @@ class TlsWatch:
         self.generation = 1
 
     def refresh(self) -> bool:
-        """Read the files again if any was replaced; True if there is new material. Keeps the old when they do not fit."""
+        """Read the files again if any was replaced; True if there is new material. Keeps the old if they do not fit."""
         try:
             stamp = self._look()
             if stamp == self._stamp:
@@ -91,7 +91,8 @@ class TlsWatch:
             return _server_configuration(self.material)
 
         initial = _server_configuration(self.material)
-        return grpc.dynamic_ssl_server_credentials(initial, newest, require_client_authentication=True)
+        # None means "as before", which gRPC documents and its type stubs do not know.
+        return grpc.dynamic_ssl_server_credentials(initial, newest, True)  # type: ignore[arg-type]
 
     def _look(self) -> tuple[tuple[int, int, int], ...]:
         found = (path.stat() for path in (self._files.certificate, self._files.key, self._files.authorities))

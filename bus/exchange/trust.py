@@ -2,8 +2,8 @@
 
 `SnapshotView` is immutable; whoever judges a call takes one and keeps it, so one call is judged by one version.
 `SnapshotFile` holds the current one and swaps it when the file's replacement verifies (protocol.md 9): signed by the
-pinned key, of this trust domain and scope, neither its version nor its log position lower than what was served. What does
-not verify changes nothing and is told once.
+pinned key, of this trust domain and scope, neither its version nor its log position lower than what was served. What
+does not verify changes nothing and is told once.
 KNOWN: the floor lives as long as the process; a restart believes the file it finds. Only gates journal their floor.
 """
 
@@ -174,7 +174,7 @@ class SnapshotFile:
         return self._view
 
     def refresh(self) -> bool:
-        """Read the file again if it was replaced; True if another version is served now. Never raises for a bad file."""
+        """Read the file again if it was replaced; True if another version is served now. A bad file changes nothing."""
         with self._lock:
             before = self._view
             try:

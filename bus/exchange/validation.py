@@ -31,14 +31,16 @@ def verify_rules(message: object) -> None:
     """RequestRefused(MESSAGE_INVALID) naming the first field of `message` that breaks a rule."""
     if not isinstance(message, Message):
         return
-    violations = protovalidate.collect_violations(message)
+    violations = protovalidate.collect_violations(message, fail_fast=True)
     if violations:
         raise RequestRefused(Reason.MESSAGE_INVALID, {"field": _path(violations[0]) or WHOLE})
 
 
 def _path(violation: protovalidate.Violation) -> str:
+    field = violation.proto.field
     parts: list[str] = []
-    for element in violation.proto.field.elements:
-        index = f"[{element.index}]" if element.WhichOneof("subscript") == "index" else ""
+    for element in field.elements if field else ():
+        subscript = element.subscript
+        index = f"[{subscript.value}]" if subscript is not None and subscript.field == "index" else ""
         parts.append(element.field_name + index)
     return ".".join(parts)[:200]

@@ -1,9 +1,9 @@
-"""Did a broker admit this request, and how does it say the call ended? Admissions, receipts and the gate key behind them.
+"""Did a broker admit this request, and how did the call end? Admissions, receipts and the gate key behind them.
 
-A gate key is short-lived and certified by the broker's registered signing key (protocol.md 10); what it signs counts for
-that broker only, inside the key's validity. Pure: bytes, keys and times in, the verified statement or ResponseRefused
-out, whose `step` names what failed first. The reason is the caller's word for it: ADMISSION_INVALID at a provider,
-RECEIPT_INVALID at a client.
+A gate key is short-lived and certified by the broker's registered signing key (protocol.md 10); what it signs counts
+for that broker only, inside the key's validity. Pure: bytes, keys and times in, the verified statement or
+ResponseRefused out, whose `step` names what failed first. The reason is the caller's word for it: ADMISSION_INVALID at
+a provider, RECEIPT_INVALID at a client.
 """
 
 from collections.abc import Mapping
