@@ -1,8 +1,9 @@
 """The one way an adapter says no: a gRPC code and a fixed text.
 
-A text is written here in the program, never made from a request or a record, so
-that no name or number can leave in an error (protocol.md 8). It begins with a
-word in capitals that a program may compare, then says what to do next.
+A refusal is a constant of a module, never made from a request or a record, so
+that no name or number can leave in an error (protocol.md 8); the runtime lets
+no text pass that was not declared before serving began. It begins with a word
+in capitals that a program may compare, then says what to do next.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import grpc
+
+from adapters.runtime import fixed_text
 
 __all__ = ["Refusal", "refuse"]
 
@@ -22,6 +25,9 @@ class Refusal:
     code: grpc.StatusCode
     reason: str  # such as UNIT_UNKNOWN: the same word for the same cause, for ever
     advice: str  # what the caller should do
+
+    def __post_init__(self) -> None:
+        fixed_text(self.text)
 
     @property
     def text(self) -> str:

@@ -2,19 +2,77 @@
 
 Calls that a servicer makes carry the case id of the call it serves. Purpose and official are not passed on: for what,
 and by whose hand, an adapter asks is its own statement, made in its configuration (client.purpose, client.official).
+
+A program imports this before anything that imports gRPC (see bus.exchange.tls).
 """
 
 from __future__ import annotations
 
+from bus.exchange import (  # isort: skip - first, see above
+    Refused,
+    call_context,
+    connect,
+    fixed_text,
+    govbus_call,
+    load_client_config,
+    load_provider_config,
+    serve,
+)
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import grpc
 
-from bus.exchange.context import call_context, govbus_call
-from bus.exchange.errors import Refused
+from bus.exchange.channel import Channel
 
-__all__ = ["answered_by_provider", "case_of_the_call"]
+__all__ = [
+    "answered_by_provider",
+    "argument_parser",
+    "calling",
+    "case_of_the_call",
+    "fixed_text",
+    "serve_until_told",
+    "state_folder",
+]
+
+Registration = tuple[Callable[[Any, Any], None], object]
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def argument_parser(description: str, *, with_state: bool = True) -> argparse.ArgumentParser:
+    """The arguments that adapters share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--config", type=Path, required=True, help="the subsystem's file, see bus/exchange/config.py")
+    if with_state:
+        parser.add_argument("--state", type=Path, required=True, help="folder of this adapter's database")
+    return parser
+
+
+def state_folder(path: Path) -> Path:
+    """The folder of an adapter's database; it and what this process makes in it are for its owner only."""
+    os.umask(0o077)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+async def serve_until_told(config: Path, *servicers: Registration) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Says on standard output when and where it listens."""
+    server = serve(load_provider_config(config), servicers)
+    port = await server.start()
+    sys.stdout.write(f"serving on port {port}\n")
+    sys.stdout.flush()
+    await server.run()
+
+
+def calling(config: Path) -> Channel:
+    """The client's side of the same file: a channel for stock stubs, closed at the end of its `async with`."""
+    return connect(load_client_config(config))
 
 
 def answered_by_provider(error: grpc.RpcError) -> bool:
@@ -22,6 +80,6 @@ def answered_by_provider(error: grpc.RpcError) -> bool:
     return not isinstance(error, Refused)
 
 
-def case_of_the_call(_: grpc.aio.ServicerContext[Any, Any]) -> AbstractContextManager[None]:
+def case_of_the_call(_: _Context) -> AbstractContextManager[None]:
     """For the block: calls to other registers carry the case id of the call being served."""
     return call_context(case_id=govbus_call().case_id or None)

@@ -1,0 +1,43 @@
+"""`python -m adapters.civilstatus --config FILE --state FOLDER`: keep the book of births until told to stop.
+
+The file needs both parts: `provider`, to serve, and `client`, with grants for the administrative units and population.
+"""
+
+from __future__ import annotations
+
+from adapters.runtime import (  # isort: skip - first, before anything that imports gRPC
+    argument_parser,
+    calling,
+    case_of_the_call,
+    serve_until_told,
+    state_folder,
+)
+
+import asyncio
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vn.civilstatus.v1.civilstatus_pb2_grpc import add_CivilStatusServiceServicer_to_server
+
+from adapters.civilstatus.book import BirthBook
+from adapters.civilstatus.registers import Registers
+from adapters.civilstatus.service import CivilStatus
+
+
+def main(arguments: list[str]) -> int:
+    given = argument_parser("Keep the book of births.").parse_args(arguments)
+    with closing(BirthBook(state_folder(given.state) / "births.db")) as book:
+        asyncio.run(_serve(given.config, book))
+    return 0
+
+
+async def _serve(config: Path, book: BirthBook) -> None:
+    async with calling(config) as channel:
+        servicer = CivilStatus(book, Registers.on(channel), case_of_the_call, lambda: datetime.now(UTC))
+        await serve_until_told(config, (add_CivilStatusServiceServicer_to_server, servicer))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
