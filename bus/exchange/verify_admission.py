@@ -31,19 +31,24 @@ OUTCOME_DONE: Final = 1  # govbus.exchange.v1.Outcome
 
 @dataclass(frozen=True, slots=True)
 class VerifiedGateKey:
-    """A gate's key, certified by `certifier`, a registered key of `broker`."""
+    """A gate's key, certified by a registered key of `broker`."""
 
     broker: str
     public_key: PublicKey
     not_before_ms: int
     not_after_ms: int
-    certifier: KeyRecord
 
 
 def verify_gate_key(
-    encoded: bytes, signature: bytes, key: KeyRecord | None, reason: Reason, cache: SignatureCache | None
+    encoded: bytes,
+    signature: bytes,
+    *,
+    key: KeyRecord | None,
+    at_ms: int,
+    reason: Reason,
+    cache: SignatureCache | None,
 ) -> VerifiedGateKey:
-    """The gate key in `encoded`; `key` is the registered key that `signature` names (see `certifier_id`)."""
+    """The gate key in `encoded`, certified by `key`, the registered key that `signature` names, valid at `at_ms`."""
     try:
         found, signed = decode_gate_key(encoded), decode_signature(signature)
         public_key = PublicKey.from_point(found.public_key)
@@ -53,14 +58,12 @@ def verify_gate_key(
             signed,
             key=key,
             owner=found.broker,
-            at_ms=found.not_before_ms,
+            at_ms=at_ms,
             cache=cache,
         )
     except (CodecError, SignatureRefused, ValueError) as error:
         raise ResponseRefused(reason, "gate key") from error
-    if key is None:
-        raise ResponseRefused(reason, "gate key")
-    return VerifiedGateKey(found.broker, public_key, found.not_before_ms, found.not_after_ms, key)
+    return VerifiedGateKey(found.broker, public_key, found.not_before_ms, found.not_after_ms)
 
 
 class GateKeys:
@@ -86,7 +89,9 @@ class GateKeys:
                 certifier = decode_signature(signature).key_id
             except CodecError as error:
                 raise ResponseRefused(self._reason, "gate key") from error
-            gate_key = verify_gate_key(encoded, signature, trust.key(certifier), self._reason, self._cache)
+            gate_key = verify_gate_key(
+                encoded, signature, key=trust.key(certifier), at_ms=at_ms, reason=self._reason, cache=self._cache
+            )
             if len(self._known) >= self.MAX:
                 self._known.clear()
             self._known[encoded, signature] = (certifier, gate_key)
