@@ -4,14 +4,15 @@ cdef void wake_stream(gb_ticket *ticket) noexcept nogil:
     # On the journal's thread. The filter may be gone by now: Envoy then drops the event.
     gb_mutex_lock(&PROCESS.wake_lock)
     if not PROCESS.closing:
-        envoy_scheduler_commit(ticket.opaque, GATE_EVENT_OUTCOME if ticket.kind == GB_ENTRY_OUTCOME else GATE_EVENT_INTENT)
+        envoy_scheduler_commit(ticket.opaque, GATE_EVENT_OUTCOME if ticket.kind == GB_J_OUTCOME else GATE_EVENT_INTENT)
     gb_mutex_unlock(&PROCESS.wake_lock)
     envoy_scheduler_delete(ticket.opaque)
 
 cdef void fill_request(gate_call *c, gb_ticket *ticket) noexcept nogil:
-    gb_ticket_header(ticket, c.request_bytes, c.request_size)
-    gb_ticket_signature(ticket, c.signature_bytes, c.signature_size)
+    gb_ticket_carry(ticket, gb_make_span(c.request_bytes, c.request_size),
+                    gb_make_span(c.signature_bytes, c.signature_size), gb_make_span(NULL, 0))
     memcpy(ticket.request_digest, c.request_digest, 32)
+    gb_sha256(c.signature_bytes, c.signature_size, ticket.request_signature_digest)
     ticket.snapshot_version = c.policy.snapshot.header.version
 
 cdef u32 check_10_take(gate_call *c, unsigned int body) noexcept nogil:
@@ -60,7 +61,7 @@ cdef u32 check_10_commitment(gate_call *c) noexcept nogil:
     return 0
 
 cdef u32 submit_intent(gate_call *c) noexcept nogil:
-    cdef gb_ticket *ticket = gb_ticket_new(GB_ENTRY_INTENT)
+    cdef gb_ticket *ticket = gb_ticket_new(GB_J_INTENT)
     cdef int error
     if ticket == NULL:
         return GB_R_OVERLOADED
@@ -71,7 +72,7 @@ cdef u32 submit_intent(gate_call *c) noexcept nogil:
     if error != 0:
         envoy_scheduler_delete(ticket.opaque)
         gb_ticket_release(ticket)
-        return GB_R_OVERLOADED if error == GB_JOURNAL_BUSY else GB_R_JOURNAL_UNAVAILABLE
+        return GB_R_DRAINING if error == GB_JOURNAL_STOPPED else GB_R_JOURNAL_UNAVAILABLE
     c.intent = ticket
     c.state = GATE_INTENT
     return 0
@@ -128,8 +129,8 @@ cdef void admit(gate_call *c) noexcept nogil:
     cdef gb_subsystem provider
     gb_policy_subsystem_get(&c.policy.snapshot.policy, c.provider, &provider)
     strip(c.f, HEADERS_REQUEST, True)
-    put_value(c.f, HEADERS_REQUEST, b"govbus-admission-bin", c.intent.record, c.intent.record_size)
-    put_value(c.f, HEADERS_REQUEST, b"govbus-admission-signature-bin", c.intent.proof, c.intent.proof_size)
+    put_value(c.f, HEADERS_REQUEST, b"govbus-admission-bin", c.intent.record, c.intent.record_n)
+    put_value(c.f, HEADERS_REQUEST, b"govbus-admission-signature-bin", c.intent.proof, c.intent.proof_n)
     envoy_set_header(c.f, HEADERS_REQUEST, buf_text(b"govbus-gatekey-bin"),
                      buf_of(PROCESS.gatekey_text, PROCESS.gatekey_text_size))
     envoy_set_header(c.f, HEADERS_REQUEST, buf_text(b"govbus-gatekey-signature-bin"),

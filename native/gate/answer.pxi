@@ -139,28 +139,31 @@ cdef u32 check_11_signature(gate_call *c) noexcept nogil:
     return 0 if error == 0 else GB_R_RESPONSE_SIGNATURE_INVALID
 
 cdef gb_ticket *outcome_ticket(gate_call *c, u32 outcome, u32 reason) noexcept nogil:
-    cdef gb_ticket *ticket = gb_ticket_new(GB_ENTRY_OUTCOME)
+    cdef gb_ticket *ticket = gb_ticket_new(GB_J_OUTCOME)
     if ticket == NULL:
         return NULL
-    gb_ticket_intent(ticket, c.intent)
+    gb_atomic_add(&c.intent.refs, 1)
+    ticket.intent = c.intent
     memcpy(ticket.request_digest, c.request_digest, 32)
     ticket.snapshot_version = c.policy.snapshot.header.version
     ticket.outcome = outcome
     ticket.reason = reason
-    if outcome == GB_OUTCOME_DONE:
-        gb_ticket_header(ticket, c.response_bytes, c.response_size)
-        gb_ticket_signature(ticket, c.response_signature_bytes, c.response_signature_size)
+    if outcome == GB_J_OUTCOME_DONE:
+        gb_ticket_carry(ticket, gb_make_span(c.response_bytes, c.response_size),
+                        gb_make_span(c.response_signature_bytes, c.response_signature_size), gb_make_span(NULL, 0))
+        gb_sha256(c.response_signature_bytes, c.response_signature_size, ticket.response_signature_digest)
         gb_header_digest(gb_literal(b"govbus/response/v1"), gb_make_span(c.response_bytes, c.response_size),
                          ticket.response_digest)
-    if outcome == GB_OUTCOME_DONE or c.stream_open:
+    if outcome == GB_J_OUTCOME_DONE or c.stream_open:
         ticket.messages_released = c.frames.messages
         ticket.bytes_released = c.frames.bytes
         gb_frames_digest(&c.frames, ticket.released_digest)
+        ticket.has_released = True
     return ticket
 
 cdef bint submit_outcome(gate_call *c, u32 reason) noexcept nogil:
     # Whatever comes next waits for the commit. False: it cannot be recorded, and the client has been told so.
-    cdef gb_ticket *ticket = outcome_ticket(c, GB_OUTCOME_DONE if reason == 0 else GB_OUTCOME_FAILED, reason)
+    cdef gb_ticket *ticket = outcome_ticket(c, GB_J_OUTCOME_DONE if reason == 0 else GB_J_OUTCOME_FAILED, reason)
     c.pending = reason
     if ticket != NULL:
         ticket.opaque = envoy_scheduler_new(c.f)
@@ -183,8 +186,8 @@ cdef void withhold(gate_call *c) noexcept nogil:
         refuse(c, GB_R_OUTCOME_UNRECORDED)
 
 cdef void put_receipt(gate_call *c, unsigned int headers) noexcept nogil:
-    put_value(c.f, headers, b"govbus-receipt-bin", c.outcome.record, c.outcome.record_size)
-    put_value(c.f, headers, b"govbus-receipt-signature-bin", c.outcome.proof, c.outcome.proof_size)
+    put_value(c.f, headers, b"govbus-receipt-bin", c.outcome.record, c.outcome.record_n)
+    put_value(c.f, headers, b"govbus-receipt-signature-bin", c.outcome.proof, c.outcome.proof_n)
     envoy_set_header(c.f, headers, buf_text(b"govbus-gatekey-bin"),
                      buf_of(PROCESS.gatekey_text, PROCESS.gatekey_text_size))
     envoy_set_header(c.f, headers, buf_text(b"govbus-gatekey-signature-bin"),

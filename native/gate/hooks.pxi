@@ -146,7 +146,7 @@ cdef public unsigned int envoy_dynamic_module_on_http_filter_local_reply(
         if c.intent != NULL:
             count_call(c, b"failed")
             count_refusal(c, reason)
-            abandon(c, GB_OUTCOME_FAILED, reason)
+            abandon(c, GB_J_OUTCOME_FAILED, reason)
         c.state = GATE_CLOSED
     return ENVOY_LOCAL_REPLY_CONTINUE
 
@@ -200,7 +200,7 @@ cdef public unsigned int envoy_dynamic_module_on_http_filter_response_body(
 
 cdef void end_stream(gate_call *c, u32 reason) noexcept nogil:
     # A begun stream that must not go on: its outcome is recorded, nobody waits for it, the client sees no seal.
-    abandon(c, GB_OUTCOME_FAILED, reason)
+    abandon(c, GB_J_OUTCOME_FAILED, reason)
     c.state = GATE_CLOSED
     count_refusal(c, reason)
     envoy_reset_stream(c.f, ENVOY_RESET_LOCAL, buf_of(gb_reason_name(reason).p, gb_reason_name(reason).n))
@@ -256,14 +256,14 @@ cdef public void envoy_dynamic_module_on_http_filter_stream_complete(void *f, co
         return
     if envoy_attribute_string(f, ATTR_RESPONSE_CODE_DETAILS, &details) and text_starts(details.ptr, details.length, b"upstream_"):
         count_call(c, b"failed")
-        abandon(c, GB_OUTCOME_FAILED, local_reply_reason(details.ptr, details.length))
+        abandon(c, GB_J_OUTCOME_FAILED, local_reply_reason(details.ptr, details.length))
     else:
         count_call(c, b"cancelled")
-        abandon(c, GB_OUTCOME_CANCELLED, 0)
+        abandon(c, GB_J_OUTCOME_CANCELLED, 0)
 
 cdef public void envoy_dynamic_module_on_http_filter_destroy(const void *m) noexcept nogil:
     cdef gate_call *c = <gate_call *> m
-    abandon(c, GB_OUTCOME_CANCELLED, 0)
+    abandon(c, GB_J_OUTCOME_CANCELLED, 0)
     if c.intent != NULL:
         gb_ticket_release(c.intent)
     if c.outcome != NULL:

@@ -102,6 +102,41 @@ cdef gate_policy *read_policy(gate_request *wanted) noexcept nogil:
     policy.refs = 1
     return policy
 
+cdef struct gate_waiter:
+    gb_mutex lock
+    gb_cond wake
+    bint done
+
+cdef void end_wait(gb_ticket *ticket) noexcept nogil:
+    cdef gate_waiter *waiter = <gate_waiter *> ticket.opaque
+    gb_mutex_lock(&waiter.lock)
+    waiter.done = True
+    gb_cond_signal(&waiter.wake)
+    gb_mutex_unlock(&waiter.lock)
+
+cdef bint record_policy(const gb_snapshot_header *header) noexcept nogil:
+    # (rule 3) Waits for the commit: on the loader's thread, or on the main thread before anything listens.
+    cdef gate_waiter waiter
+    cdef bint durable = False
+    cdef gb_ticket *ticket = gb_ticket_new(GB_J_SNAPSHOT)
+    if ticket == NULL:
+        return False
+    memset(&waiter, 0, sizeof(waiter))
+    gb_mutex_init(&waiter.lock)
+    gb_cond_init(&waiter.wake)
+    ticket.snapshot_version = header.version
+    ticket.log_position = header.log_position
+    ticket.done = end_wait
+    ticket.opaque = &waiter
+    if gb_journal_submit(PROCESS.journal, ticket) == 0:
+        gb_mutex_lock(&waiter.lock)
+        while not waiter.done:
+            gb_cond_wait(&waiter.wake, &waiter.lock)
+        gb_mutex_unlock(&waiter.lock)
+        durable = ticket.status == 0
+    gb_ticket_release(ticket)
+    return durable
+
 cdef bint load_policy(gate_request *wanted) noexcept nogil:
     cdef gate_policy *policy
     cdef gate_policy *old
@@ -127,7 +162,7 @@ cdef bint load_policy(gate_request *wanted) noexcept nogil:
         say(ENVOY_LOG_ERROR, b"govbus: snapshot refused: its version differs from the configuration's")
         policy_free(policy)
         return False
-    if gb_journal_accept(PROCESS.journal, policy.snapshot.header.version, policy.snapshot.header.log_position) != 0:
+    if not record_policy(&policy.snapshot.header):
         say(ENVOY_LOG_ERROR, b"govbus: snapshot refused: its version cannot be recorded in the journal")
         policy_free(policy)
         return False

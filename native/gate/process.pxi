@@ -45,13 +45,24 @@ cdef bint clock_trusted(i64 now) noexcept nogil:
     cdef i64 drift = now - boot_ms() - PROCESS.clock_offset_ms
     if drift > 2000 or drift < -2000:
         return False
-    return now + 2000 >= gb_journal_last_ms(PROCESS.journal)
+    return now + 2000 >= gb_journal_time(PROCESS.journal)
 
-cdef void remember_id(void *context, const u8 *client, size_t client_size, const u8 *request_id, i64 time_ms) noexcept nogil:
-    # Recovery hands over the ids of the last 90 s; they count from when they were written.
-    cdef i64 age = gb_now_ms() - time_ms
-    gb_replay_add_for(PROCESS.replay, gb_make_span(client, client_size), request_id, gb_mono_ms(),
-                      GATE_HOLD_MS - (age if age > 0 else 0))
+cdef void remember_id(void *nothing, gb_span client, const u8 *request_id, i64 remaining_ms) noexcept nogil:
+    # Recovery hands over the ids that are still held.
+    gb_replay_add_for(PROCESS.replay, client, request_id, gb_mono_ms(), remaining_ms)
+
+cdef const char *journal_refusal(int error) noexcept nogil:
+    if error == GB_JOURNAL_LOCKED:
+        return b"govbus: another process writes this journal; stop it first"
+    if error == GB_JOURNAL_CORRUPT:
+        return b"govbus: the journal is damaged; keep its directory and restore it before starting"
+    if error == GB_JOURNAL_FORMAT:
+        return b"govbus: the journal was written by another version"
+    if error == GB_JOURNAL_FULL:
+        return b"govbus: no room on the journal's disk"
+    if error == GB_JOURNAL_MEMORY:
+        return b"govbus: no memory for the journal"
+    return b"govbus: the journal's directory cannot be read or written; check GOVBUS_JOURNAL_DIR and its permissions"
 
 cdef ssize_t read_file(const char *path, u8 *out, size_t cap) noexcept nogil:
     cdef int fd = open(path, O_RDONLY | O_CLOEXEC)
@@ -142,27 +153,29 @@ cdef bint open_process() noexcept nogil:
 cdef bint open_journal(const char *journal_dir, const char *key_path) noexcept nogil:
     cdef u8 file[2048]
     cdef gb_span private_key, certified, proof
-    cdef gb_journal_start start
+    cdef gb_privkey *key
+    cdef gb_recovery recovery
     cdef int error = 0
     if not open_gate_key(key_path, &private_key, &certified, &proof, file, sizeof(file)):
         say(ENVOY_LOG_CRITICAL, b"govbus: GOVBUS_GATE_KEY cannot be read; the supervisor makes it at every start")
         return False
     PROCESS.gatekey_text_size = gb_b64_encode(certified.p, certified.n, <u8 *> PROCESS.gatekey_text)
     PROCESS.gatekey_proof_text_size = gb_b64_encode(proof.p, proof.n, <u8 *> PROCESS.gatekey_proof_text)
-    memset(&start, 0, sizeof(start))
-    start.dir = journal_dir
-    start.broker.p = <const u8 *> PROCESS.broker
-    start.broker.n = PROCESS.broker_size
-    start.private_key = private_key
-    start.gate_key = certified
-    start.gate_key_signature = proof
-    start.remember = remember_id
-    PROCESS.journal = gb_journal_open(&start, &error)
-    OPENSSL_cleanse(file, sizeof(file))
-    if PROCESS.journal == NULL:
-        say(ENVOY_LOG_CRITICAL, gb_journal_error(error))
+    key = gb_privkey_new_der(private_key.p, private_key.n)
+    OPENSSL_cleanse(<void *> private_key.p, private_key.n)
+    if key == NULL:
+        say(ENVOY_LOG_CRITICAL, b"govbus: the gate key in GOVBUS_GATE_KEY is not a P-256 key")
         return False
-    gb_journal_floor(PROCESS.journal, &PROCESS.floor_version, &PROCESS.floor_position)
+    memset(&recovery, 0, sizeof(recovery))
+    recovery.seen = remember_id
+    PROCESS.journal = gb_journal_open(journal_dir, gb_make_span(<const u8 *> PROCESS.broker, PROCESS.broker_size), key,
+                                      certified, proof, NULL, &recovery, &error)
+    if PROCESS.journal == NULL:
+        gb_privkey_free(key)
+        say(ENVOY_LOG_CRITICAL, journal_refusal(error))
+        return False
+    PROCESS.floor_version = recovery.snapshot_version
+    PROCESS.floor_position = recovery.log_position
     PROCESS.ready = True
     return True
 

@@ -95,10 +95,10 @@ cdef void refuse(gate_call *c, u32 reason) noexcept nogil:
     add_reply(&reply, b"grpc-status", code, put_decimal(gb_reason_grpc_code(reason), code))
     add_reply(&reply, b"grpc-message", text.p, text.n)
     add_reply(&reply, b"grpc-status-details-bin", details_text, size)
-    if c.outcome != NULL and c.outcome.status == 0 and c.outcome.record_size != 0:
-        size = gb_b64_encode(c.outcome.record, c.outcome.record_size, receipt_text)
+    if c.outcome != NULL and c.outcome.status == 0 and c.outcome.record_n != 0:
+        size = gb_b64_encode(c.outcome.record, c.outcome.record_n, receipt_text)
         add_reply(&reply, b"govbus-receipt-bin", receipt_text, size)
-        size = gb_b64_encode(c.outcome.proof, c.outcome.proof_size, signature_text)
+        size = gb_b64_encode(c.outcome.proof, c.outcome.proof_n, signature_text)
         add_reply(&reply, b"govbus-receipt-signature-bin", signature_text, size)
         add_reply(&reply, b"govbus-gatekey-bin", PROCESS.gatekey_text, PROCESS.gatekey_text_size)
         add_reply(&reply, b"govbus-gatekey-signature-bin", PROCESS.gatekey_proof_text, PROCESS.gatekey_proof_text_size)
@@ -106,7 +106,7 @@ cdef void refuse(gate_call *c, u32 reason) noexcept nogil:
 
 cdef void refuse_recorded(gate_call *c, u32 reason) noexcept nogil:
     # Checks 7-10: the refusal goes to the journal, which nobody waits for.
-    cdef gb_ticket *ticket = gb_ticket_new(GB_ENTRY_REFUSAL)
+    cdef gb_ticket *ticket = gb_ticket_new(GB_J_REFUSAL)
     if ticket != NULL:
         fill_request(c, ticket)
         ticket.reason = reason
