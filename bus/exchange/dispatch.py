@@ -83,7 +83,7 @@ class Dispatcher:
         """The broker at the other end; RequestRefused(PEER_NOT_BROKER) for anybody else."""
         return self._guard.verify_peer(_peer_digest(context), _now_ms()).broker
 
-    def handler(self, method: ServedMethod) -> grpc.RpcMethodHandler[bytes, bytes]:
+    def handler(self, method: ServedMethod) -> Any:
         """What gRPC calls: bytes in, bytes out."""
         if method.client_stream:
             return grpc.stream_stream_rpc_method_handler(self._refuse_stream)

@@ -35,7 +35,7 @@ class Failure:
     reason: Reason | None
     code: grpc.StatusCode
     text: str
-    metadata: Mapping[str, str] = field(default=_NOTHING)
+    metadata: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     status_details: bytes = b""
     request_id: bytes = b""
     evidence: "CallEvidence | None" = None

@@ -116,7 +116,7 @@ class SnapshotView:
 
     def grants_of(self, client: str) -> Iterator[Grant]:
         """Every grant made out to `client`; for choosing one, never for permitting."""
-        for index in range(self._policy.counts[_GRANTS]):
+        for index in range(self._policy.counts()[_GRANTS]):
             grant = self._policy.grant(index)
             if grant.client == client:
                 yield grant
