@@ -297,7 +297,9 @@ class PolicyView:
         client, provider, methods, methods_n, purposes, purposes_n = struct.unpack_from("<6I", record, 8)
         not_before, not_after, flags, rate, burst, _, calls, size = struct.unpack_from("<qq4IQQ", record, 32)
         method_list = [self._u32(LISTS, methods + i, 0) for i in range(methods_n)]
-        purpose_list = [self._string(self._record(PURPOSES, self._u32(LISTS, purposes + i, 0))) for i in range(purposes_n)]
+        purpose_list = [
+            self._string(self._record(PURPOSES, self._u32(LISTS, purposes + i, 0))) for i in range(purposes_n)
+        ]
         return (
             self._string(record), client, provider, method_list, purpose_list,
             not_before, not_after, bool(flags), rate, burst, calls, size,

@@ -9,8 +9,9 @@ time and bytes come in.
 import struct
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
-from native.batch import Signer, sign_batch, verify_batch
+from native.batch import sign_batch, verify_batch
 from native.codec import CodecError, decode_signature, decode_snapshot_header, encode_snapshot_header
 from native.ecdsa import PublicKey
 from native.errors import BatchPathInvalid, SignatureInvalid
@@ -18,12 +19,21 @@ from native.headers import Signature, SnapshotHeader
 from native.policy import Policy
 from native.policy_types import PolicyError
 
-__all__ = ["BROKER_SCOPE", "SnapshotError", "VerifiedSnapshot", "encode_snapshot", "verify_snapshot"]
+__all__ = ["BROKER_SCOPE", "Signer", "SnapshotError", "VerifiedSnapshot", "encode_snapshot", "verify_snapshot"]
 
 BROKER_SCOPE = "broker"
 SNAPSHOT_TYPE = "govbus/snapshot/v1"
 _MAGIC = b"GVBSNAP1"
 _SKEW_MS = 30_000
+
+
+class Signer(Protocol):
+    """Whoever holds the policy key."""
+
+    @property
+    def key_id(self) -> bytes: ...
+
+    def sign(self, message: bytes, /) -> bytes: ...
 
 
 class SnapshotError(ValueError):
