@@ -1,4 +1,4 @@
-"""A small bus for tests of the exchange: real keys, certificates, snapshots and sockets; a forwarder in Python as broker.
+"""A small bus for tests of the exchange: real keys, certificates, snapshots, sockets; a forwarder in Python as broker.
 
 Members: `gov/moj/civil-status` asks, `gov/mps/units` and `gov/mps/twin` serve, `gov/ndc/broker-1` and `-2` forward,
 `gov/moh/clinic` is registered and has no grant. `World.publish` writes the next snapshot for everybody.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from vn.administrative.v1 import administrative_pb2 as pb
 from vn.administrative.v1 import administrative_pb2_grpc as rpc
 
@@ -38,6 +38,7 @@ from native.policy import (
     build_tables,
 )
 from native.snapshot import encode_snapshot
+from pki import credentials
 from pki.credentials import Credentials
 from pki.keys import generate_private_key
 from pki.signer import KeySigner
@@ -122,14 +123,13 @@ class World:
     tables: PolicyTables = field(default_factory=PolicyTables)
 
     @classmethod
-    def make(cls, directory: Path) -> "World":
-        world = cls(directory, Instance(directory, now=datetime.now(UTC)))
-        world.credentials = {path: world.instance.credentials(path) for path in EVERYBODY}
+    def make(cls, directory: Path, instance: Instance | None = None) -> "World":
+        """A world in `directory`; with an `instance` of `everybody`, its keys and certificates are used again."""
+        world = cls(directory, instance or everybody(directory))
+        world.credentials = {path: load_credentials(world, path) for path in EVERYBODY}
         world.tables = world.usual_tables()
         world.publish()
-        (directory / "policy-key.pem").write_bytes(
-            generate_public_pem(world.policy),
-        )
+        (directory / "policy-key.pem").write_bytes(public_pem(world.policy))
         return world
 
     def spiffe(self, path: str) -> str:
@@ -231,12 +231,24 @@ class World:
         return replace(ProviderConfig(self.identity(path), "127.0.0.1:0", drain_ms=1_000), **changes)
 
 
-def generate_public_pem(signer: KeySigner) -> bytes:
-    """The policy's public key as instances hand it out."""
-    from cryptography.hazmat.primitives.asymmetric import ec
+def everybody(directory: Path) -> Instance:
+    """An instance in `directory` with credentials for all members."""
+    instance = Instance(directory, now=datetime.now(UTC))
+    for path in EVERYBODY:
+        instance.credentials(path)
+    return instance
 
-    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), signer.public_point)
-    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+def load_credentials(world: World, path: str) -> Credentials:
+    """The credentials of `path` as they lie in its folder."""
+    return credentials.load_credentials(
+        world.folder(path), world.instance.authority.trust_domain, now=datetime.now(UTC)
+    )
+
+
+def public_pem(signer: KeySigner) -> bytes:
+    """A signer's public key as instances hand it out."""
+    return load_der_public_key(signer.spki).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 @dataclass

@@ -1,0 +1,124 @@
+"""Batches: one signature for what is asked for together, no waiting alone, and nobody left without an answer."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from bus.exchange.signing import MAX_BATCH, BatchSigner
+from native.batch import verify_batch
+from native.codec import decode_signature
+from native.ecdsa import PrivateKey
+
+TYPE = "govbus/request/v1"
+
+
+class SlowKey:
+    """A token that takes its time."""
+
+    def __init__(self, seconds: float) -> None:
+        self.key = PrivateKey.generate()
+        self.seconds = seconds
+        self.threads: set[str] = set()
+
+    @property
+    def key_id(self) -> bytes:
+        return self.key.key_id
+
+    def sign(self, message: bytes) -> bytes:
+        self.threads.add(threading.current_thread().name)
+        time.sleep(self.seconds)
+        return self.key.sign(message)
+
+
+class BrokenKey(SlowKey):
+    """A token that was pulled out."""
+
+    def sign(self, message: bytes) -> bytes:
+        raise OSError("the token is gone")
+
+
+async def warm(key: object) -> BatchSigner:
+    signer = BatchSigner(key)  # type: ignore[arg-type]  # each test's key has the two members
+    await signer.sign(TYPE, b"first")
+    return signer
+
+
+async def test_headers_of_one_tick_share_one_signature_and_each_verifies_alone() -> None:
+    key = PrivateKey.generate()
+    sizes: list[int] = []
+    signer = BatchSigner(key, on_batch=sizes.append)
+    headers = [b"header %d" % i for i in range(100)]
+    signatures = await asyncio.gather(*(signer.sign(TYPE, header) for header in headers))
+    assert sizes == [100]
+    assert signer.mean_batch_size == 100
+    for header, signature in zip(headers, signatures, strict=True):
+        verify_batch(key.public_key, TYPE, header, decode_signature(signature), None)
+
+
+async def test_lone_header_is_not_delayed() -> None:
+    signer = await warm(PrivateKey.generate())
+    spent = []
+    for _ in range(20):
+        began = time.perf_counter()
+        await signer.sign(TYPE, b"alone")
+        spent.append(time.perf_counter() - began)
+        await asyncio.sleep(0.002)
+    assert sorted(spent)[10] < 0.001
+    assert signer.mean_batch_size == 1
+
+
+async def test_more_than_a_batch_holds_goes_into_the_next() -> None:
+    sizes: list[int] = []
+    key = PrivateKey.generate()
+    signer = BatchSigner(key, on_batch=sizes.append)
+    await asyncio.gather(*(signer.sign(TYPE, b"%d" % i) for i in range(MAX_BATCH + 5)))
+    assert sizes == [MAX_BATCH, 5]
+
+
+async def test_slow_signer_works_in_its_thread_and_gathers_what_arrives_meanwhile() -> None:
+    key = SlowKey(0.02)
+    signer = await warm(key)
+
+    async def later(i: int) -> bytes:
+        await asyncio.sleep(0.001 * (i % 15))
+        return await signer.sign(TYPE, b"%d" % i)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(later(i) for i in range(60)))
+    assert time.perf_counter() - began < 0.2
+    assert signer.batches <= 6
+    assert all(name.startswith("govbus-signer") for name in key.threads)
+    signer.close()
+
+
+async def test_signer_that_fails_fails_for_everybody_who_asked_and_not_for_ever() -> None:
+    broken = BrokenKey(0)
+    signer = BatchSigner(broken)
+    found = await asyncio.gather(*(signer.sign(TYPE, b"x") for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in found] == [OSError] * 3
+    signer._signer = broken.key
+    assert await signer.sign(TYPE, b"again")
+
+
+async def test_one_who_gives_up_does_not_disturb_the_others() -> None:
+    signer = await warm(PrivateKey.generate())
+    gone, stays = asyncio.ensure_future(signer.sign(TYPE, b"a")), asyncio.ensure_future(signer.sign(TYPE, b"b"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert await stays
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+
+
+async def test_load_makes_batches_by_itself() -> None:
+    signer = await warm(PrivateKey.generate())
+
+    async def caller() -> None:
+        for _ in range(50):
+            await signer.sign(TYPE, b"x")
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(caller() for _ in range(20)))
+    assert signer.mean_batch_size > 5
