@@ -13,17 +13,25 @@ from native.headers import (
 )
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.object cimport PyObject_GenericSetAttr
 from cpython.unicode cimport PyUnicode_DecodeASCII
+
+cdef extern from "Python.h":
+    ctypedef struct gb_type_object "PyTypeObject":
+        int (*tp_descr_set)(object slot, object value, object item) except -1
+    gb_type_object* Py_TYPE(object value)
+    object PyType_GenericNew(gb_type_object* cls, void* args, void* keywords)
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+    bint PyUnicode_IS_ASCII(object text)
 
 cdef tuple FAULTS = (None, *CODEC_FAULTS)
 
 cdef class _Kind:
-    """One message: its table, its class, its field names in the order of their numbers."""
+    """One message: its table, its class, its fields' names and slots in the order of their numbers."""
 
     cdef const gb_message* message
     cdef type cls
     cdef tuple names
+    cdef tuple slots
 
 
 cdef _Kind gb_kind(const gb_message* message, type cls):
@@ -31,6 +39,7 @@ cdef _Kind gb_kind(const gb_message* message, type cls):
     kind.message = message
     kind.cls = cls
     kind.names = cls.__slots__
+    kind.slots = tuple([cls.__dict__[name] for name in kind.names])
     if len(kind.names) != message.count:
         raise AssertionError(f"{cls.__name__} and its table in codec_tables.pxi differ")
     return kind
@@ -50,6 +59,10 @@ cdef object gb_value_of(const gb_field* f, const u8* base):
     return PyUnicode_DecodeASCII(<const char*>s.p, <Py_ssize_t>s.n, NULL)
 
 
+cdef inline int gb_fill_slot(object slot, object value, object item) except -1:
+    return Py_TYPE(slot).tp_descr_set(slot, value, item)
+
+
 cdef object gb_decode_object(_Kind kind, bytes data):
     cdef u64 storage[64]
     cdef const u8* p = <const u8*><const char*>data
@@ -58,10 +71,10 @@ cdef object gb_decode_object(_Kind kind, bytes data):
     error = gb_parse(kind.message, p, <size_t>len(data), storage, &field)
     if error:
         raise gb_codec_error(kind, error, field)
-    # Past the frozen class's own __setattr__, as its __init__ does.
-    value = kind.cls.__new__(kind.cls)
+    # Into the slots themselves, past the frozen class's own __setattr__.
+    value = PyType_GenericNew(<gb_type_object*>kind.cls, NULL, NULL)
     for i in range(kind.message.count):
-        PyObject_GenericSetAttr(value, kind.names[i], gb_value_of(&kind.message.fields[i], <const u8*>storage))
+        gb_fill_slot(kind.slots[i], value, gb_value_of(&kind.message.fields[i], <const u8*>storage))
     return value
 
 
@@ -78,6 +91,8 @@ cdef int gb_take_number(object value, u8* at) except -1:
 cdef object gb_take_span(object value, const gb_field* f, u8* at):
     """Stores a span over value; returns what must stay alive meanwhile."""
     cdef bytes data
+    cdef Py_ssize_t n = 0
+    cdef const char* p
     if f.text == GB_ANY or f.text == GB_NODES:
         if not isinstance(value, bytes):
             raise TypeError("a bytes field must be bytes")
@@ -85,6 +100,10 @@ cdef object gb_take_span(object value, const gb_field* f, u8* at):
     else:
         if not isinstance(value, str):
             raise TypeError("a string field must be str")
+        if PyUnicode_IS_ASCII(value):
+            p = PyUnicode_AsUTF8AndSize(value, &n)
+            (<gb_span*>at)[0] = gb_make_span(<const u8*>p, <size_t>n)
+            return value
         data = (<str>value).encode("utf-8", "surrogatepass")
     (<gb_span*>at)[0] = gb_make_span(<const u8*><const char*>data, <size_t>len(data))
     return data
