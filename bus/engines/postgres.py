@@ -1,0 +1,180 @@
+"""Our own PostgreSQL: the wheel's server as a supervised child, one per state directory, any number side by side.
+
+    <state>/postgres/          0700
+      data/                    the cluster; as root it belongs to PostgreSQL's account
+      passwords/<role>         one random password a role, 0600
+      local.conf               the user's own tuning, optional
+      postgres.log             what the server prints; no statement, no row
+      lock, run-directory      who runs here, and where its socket is
+
+It listens on one unix socket in a short private directory and on nothing else. Killed, it is started again with a pause
+that grows; ended, it gets a fast shutdown, then an immediate one. A server that outlived its owner is ended by the next
+start (bus.engines.postgres_leftovers).
+"""
+
+import fcntl
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from bus.engines import postgres_launch
+from bus.engines.logs import RotatingLog
+from bus.engines.postgres_account import choose_account
+from bus.engines.postgres_binaries import find_binaries
+from bus.engines.postgres_cluster import configure, make_cluster, open_directory, promises
+from bus.engines.postgres_database import Database
+from bus.engines.postgres_leftovers import end_process, settle_leftovers
+from bus.engines.postgres_owners import ADMINISTRATOR, new_password, owner_database, provide_owner
+from bus.engines.run_directory import make_run_directory, remove_run_directory
+from bus.engines.supervisor import EngineError, Launch, Supervisor
+from pki.files import create_atomic, ensure_private_directory, read_private
+
+__all__ = ["Postgres", "find_database"]
+
+_LAUNCH = str(Path(postgres_launch.__file__))
+_PORT = 5432  # part of the socket's file name only
+
+
+class Postgres:
+    """Runs between `start` and `stop`; also a context manager. A DatabaseServer."""
+
+    def __init__(self, state: Path) -> None:
+        """Take the state directory; EngineError if somebody runs from it. Nothing runs yet."""
+        self.home = ensure_private_directory(state.absolute() / "postgres")
+        self._lock = _lock(self.home)
+        self._account = choose_account(self.home / "data")
+        self._binaries = find_binaries(self._account)
+        self._run = make_run_directory(self.home)
+        self.sockets = self._make_socket_directory()
+        self._server = _server(self.sockets)
+        self._supervisor = Supervisor(
+            "postgres",
+            prepare=self._prepare,
+            probe=self._probe,
+            drain=self._drain,
+            log=RotatingLog(self.home / "postgres.log"),
+        )
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """Readiness, pid and number of starts."""
+        return self._supervisor
+
+    @property
+    def version(self) -> str:
+        """Of the server, for example `18.4`."""
+        return self._binaries.version
+
+    def start(self, timeout: float = 60.0) -> None:
+        """Make the cluster if there is none, recover and start it; EngineError after `timeout` seconds."""
+        try:
+            make_cluster(self.home, self._binaries, self._account, self._password())
+            self._supervisor.start(timeout)
+            self._close_doors()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Fast shutdown, then immediate; returns when the server is gone. May be called twice."""
+        self._supervisor.stop()
+        if self._lock >= 0:
+            remove_run_directory(self.home)
+            os.close(self._lock)
+            self._lock = -1
+
+    def database(self, owner: str) -> Database:
+        """The database of `owner`; its role, password and database are made at the first call."""
+        return provide_owner(self._admin(), self._server, self.home / "passwords", owner)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _admin(self) -> Database:
+        password = read_private(self.home / "passwords" / ADMINISTRATOR).decode("ascii")
+        dsn = make_conninfo(self._server, user=ADMINISTRATOR, dbname="postgres", password=password)
+        return Database("postgres", dsn)
+
+    def _password(self) -> str:
+        """The superuser's: made before the cluster that knows it."""
+        file = ensure_private_directory(self.home / "passwords") / ADMINISTRATOR
+        if not file.exists():
+            if (self.home / "data").is_dir():
+                raise EngineError(f"{file} is missing, and {self.home / 'data'} knows no other; restore it")
+            create_atomic(file, new_password().encode("ascii"))
+        return read_private(file).decode("ascii")
+
+    def _make_socket_directory(self) -> Path:
+        """As root the run directory lets others through but not look in; what is inside belongs to one account."""
+        sockets = self._run / "pg"
+        sockets.mkdir(mode=0o700)
+        if not self._account.is_ours:
+            self._run.chmod(0o711)
+        return self._account.own(sockets)
+
+    def _prepare(self) -> Launch:
+        data = self.home / "data"
+        settle_leftovers(data)
+        for name in (f".s.PGSQL.{_PORT}", f".s.PGSQL.{_PORT}.lock"):
+            (self.sockets / name).unlink(missing_ok=True)
+        configure(self.home, self._account)
+        directory = open_directory(data)
+        place = str(data) if self._account.is_ours else f"/proc/self/fd/{directory}"
+        command = [sys.executable, "-I", "-S", _LAUNCH, str(os.getpid())]
+        command += [str(self._account.uid), str(self._account.gid)]
+        command += [str(self._binaries.postgres), "-D", place, "-p", str(_PORT), *promises(self.sockets)]
+        return Launch(command, {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}, (directory,))
+
+    def _probe(self) -> bool:
+        return psycopg.pq.PGconn.ping(self._server.encode()) == psycopg.pq.Ping.OK
+
+    def _drain(self) -> None:
+        pid = self._supervisor.pid
+        if pid is None:
+            return
+        pidfd = os.pidfd_open(pid)
+        try:
+            end_process(pidfd)
+        finally:
+            os.close(pidfd)
+
+    def _close_doors(self) -> None:
+        """Also the first connection of all: it shows that the superuser's password is the cluster's."""
+        with self._admin().connect(autocommit=True) as connection:
+            for name in ("postgres", "template1"):
+                connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+
+
+def find_database(state: Path, owner: str) -> Database:
+    """The database of `owner` on the server that runs from `state`, for another process of the same user."""
+    home = state.absolute() / "postgres"
+    try:
+        run = Path(os.fsdecode((home / "run-directory").read_bytes()))
+        return owner_database(_server(run / "pg"), home / "passwords", owner)
+    except FileNotFoundError as error:
+        raise EngineError(f"no PostgreSQL runs from {state} with a database {owner}; run `govbus up`") from error
+
+
+def _server(sockets: Path) -> str:
+    return make_conninfo(host=str(sockets), port=_PORT)
+
+
+def _lock(directory: Path) -> int:
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise EngineError(f"PostgreSQL already runs from {directory}; stop it, or use another directory") from error
+    return descriptor
