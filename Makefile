@@ -6,8 +6,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
+SECONDS := 60
 
-.PHONY: help env demo test lint bench soak generate lock release-baseline clean
+.PHONY: help env demo test lint bench soak fuzz generate lock release-baseline clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
@@ -23,6 +24,9 @@ test: env ## every test except the long runs
 
 soak: env ## the long runs
 	@$(PY) -m pytest -q -m soak
+
+fuzz: env ## new inputs for every parser under sanitizers, SECONDS=60 for each
+	@$(PY) -m native.fuzz.fuzz run --seconds $(SECONDS)
 
 lint: env ## ruff, mypy --strict, buf, and that generated code is what the contracts say
 	@$(PY) -m ruff check --no-cache .

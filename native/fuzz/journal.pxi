@@ -1,0 +1,94 @@
+# Target: what recovery makes of a journal segment. Needs input.pxi, journal_format.pxi, journal_tail.pxi, journal_recover.pxi.
+#
+# Byte 0: 0 as it is; 1 sealed anew (checksums, chain, sequences); 2 likewise, and commits count their groups anew.
+# Byte 1: whether it is the newest segment. The rest is the file. No file system: the scan is given the bytes.
+
+cdef enum:
+    JOURNAL_NOW = 1800000001000
+
+
+cdef void journal(const u8* p, size_t n) noexcept nogil:
+    cdef source s = source_of(p, n)
+    cdef u64 repair = take_number(&s, 1)
+    cdef bint newest = take_number(&s, 1) & 1
+    cdef u8* file = block_of(gb_make_span(s.p, s.n))
+    expect(gb_crc_update(0, s.p, s.n) == gb_crc_by_table(0, s.p, s.n), b"processor and table give one checksum")
+    if repair and s.n >= GB_J_SEGMENT_HEAD:
+        journal_repair(file, s.n, repair > 1)
+    journal_scan(file, s.n, newest)
+    free(file)
+
+
+cdef void journal_repair(u8* p, size_t n, bint counts) noexcept nogil:
+    """Every record from the first on, as far as lengths lead, belongs to the file again."""
+    cdef gb_jhead head
+    cdef u8 chain[32]
+    cdef size_t at = GB_J_SEGMENT_HEAD
+    cdef u64 sequence
+    cdef u32 length, kind, records = 0, leaves = 0
+    memcpy(p, b"GVBJRNL1", 8)
+    gb_st32(p + 124, gb_crc32c(p, 124))
+    if not gb_jhead_parse(p, n, &head):
+        return
+    sequence = head.first
+    memcpy(chain, head.chain, 32)
+    while n - at >= GB_J_HEAD:
+        length = gb_ld32(p + at)
+        kind = gb_ld32(p + at + 16)
+        if length > n - at - GB_J_HEAD or (length == 0 and kind == 0):
+            return
+        if kind == GB_J_COMMIT and counts and length >= 8:
+            gb_st32(p + at + GB_J_HEAD, records)
+            gb_st32(p + at + GB_J_HEAD + 4, leaves)
+        records = 0 if kind == GB_J_COMMIT else records + 1
+        leaves = 0 if kind == GB_J_COMMIT else leaves + (1 if kind == GB_J_INTENT or kind == GB_J_OUTCOME else 0)
+        gb_j_seal(p + at, length, sequence, <int>kind, head.salt, chain)
+        at += GB_J_HEAD + length
+        sequence += 1
+
+
+cdef bint journal_begin(gb_jscan* scan, gb_jhead* head, const u8* file, size_t n) noexcept nogil:
+    """As gb_jscan_segment begins with its first file."""
+    memset(scan, 0, sizeof(gb_jscan))
+    if not gb_jhead_parse(file, n, head):
+        return False
+    scan.head = head[0]
+    scan.next = head.first
+    scan.time_ms = head.time_ms
+    scan.snapshot_version = head.snapshot_version
+    scan.log_position = head.log_position
+    scan.now_ms = JOURNAL_NOW
+    scan.seen = journal_seen
+    memcpy(scan.chain, head.chain, 32)
+    return True
+
+
+cdef void journal_seen(void* opaque, gb_span client, const u8* request_id16, i64 remaining_ms) noexcept nogil:
+    cdef u8 id[16]
+    memcpy(id, request_id16, 16)
+    expect(client.n >= 10 and client.n <= 200 and gb_text_spiffe(client), b"a pair to be held names a client")
+    expect(remaining_ms > 0 and remaining_ms <= GB_J_HOLD_MS, b"a pair is held for what is left of its time")
+
+
+cdef void journal_scan(u8* file, size_t n, bint newest) noexcept nogil:
+    """A scan stays in the file; cut back to what it calls whole, the same journal is found again."""
+    cdef gb_jscan scan
+    cdef gb_jscan again
+    cdef gb_jhead head
+    if not journal_begin(&scan, &head, file, n):
+        return
+    gb_jscan_records(&scan, file, n, &head, newest)
+    expect(scan.error == 0 or scan.error == GB_JOURNAL_CORRUPT, b"a segment is read, or called damaged")
+    expect(scan.end >= GB_J_SEGMENT_HEAD and scan.end <= n and scan.dirty <= n - scan.end, b"the end lies in the file")
+    if scan.error == 0:
+        expect(scan.dirty == 0 or newest, b"only the newest segment may have a torn tail")
+        memset(file + scan.end, 0, n - scan.end)
+        journal_begin(&again, &head, file, n)
+        gb_jscan_records(&again, file, n, &head, newest)
+        expect(again.error == 0 and again.dirty == 0 and again.end == scan.end, b"a journal that was cut back is whole")
+        expect(again.next == scan.next and gb_eq32(again.chain, scan.chain), b"cutting back loses no whole group")
+        expect(again.intents_n == scan.intents_n and again.time_ms == scan.time_ms, b"cutting back loses no intent")
+        expect(again.snapshot_version == scan.snapshot_version and again.log_position == scan.log_position,
+               b"floors stay where they were")
+        free(again.intents)
+    free(scan.intents)
