@@ -1,7 +1,7 @@
 """The one place where adapters touch the bus's runtime; everything else here is stock gRPC.
 
-Calls that a servicer makes carry the case id of the call it serves. Purpose and official are not passed on: for what,
-and by whose hand, an adapter asks is its own statement, made in its configuration (client.purpose, client.official).
+Calls that a servicer makes carry the case id of the call it serves. Purpose and official are not passed on: for what an
+adapter asks others, and by whose hand, is its own statement.
 
 A program imports this before anything that imports gRPC (see bus.exchange.tls).
 """
@@ -34,8 +34,8 @@ from bus.exchange.channel import Channel
 __all__ = [
     "answered_by_provider",
     "argument_parser",
+    "asking_for",
     "calling",
-    "case_of_the_call",
     "fixed_text",
     "serve_until_told",
     "state_folder",
@@ -80,6 +80,10 @@ def answered_by_provider(error: grpc.RpcError) -> bool:
     return not isinstance(error, Refused)
 
 
-def case_of_the_call(_: _Context) -> AbstractContextManager[None]:
-    """For the block: calls to other registers carry the case id of the call being served."""
-    return call_context(case_id=govbus_call().case_id or None)
+def asking_for(purpose: str) -> Callable[[_Context], AbstractContextManager[None]]:
+    """For the block: calls to other registers say this purpose and the case id of the call being served."""
+
+    def scope(_: _Context) -> AbstractContextManager[None]:
+        return call_context(purpose=purpose, case_id=govbus_call().case_id or None)
+
+    return scope

@@ -1,14 +1,15 @@
 """`python -m adapters.civilstatus --config FILE --state FOLDER`: keep the book of births until told to stop.
 
-The file needs both parts: `provider`, to serve, and `client`, with grants for the administrative units and population.
+The file needs both parts: `provider`, to serve, and `client`, with grants for the administrative units and population
+that are given for the purpose civil.birth.
 """
 
 from __future__ import annotations
 
 from adapters.runtime import (  # isort: skip - first, before anything that imports gRPC
     argument_parser,
+    asking_for,
     calling,
-    case_of_the_call,
     serve_until_told,
     state_folder,
 )
@@ -25,6 +26,8 @@ from adapters.civilstatus.book import BirthBook
 from adapters.civilstatus.registers import Registers
 from adapters.civilstatus.service import CivilStatus
 
+PURPOSE = "civil.birth"  # what its grants at the other registers are for
+
 
 def main(arguments: list[str]) -> int:
     given = argument_parser("Keep the book of births.").parse_args(arguments)
@@ -35,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
 async def _serve(config: Path, book: BirthBook) -> None:
     async with calling(config) as channel:
-        servicer = CivilStatus(book, Registers.on(channel), case_of_the_call, lambda: datetime.now(UTC))
+        servicer = CivilStatus(book, Registers.on(channel), asking_for(PURPOSE), lambda: datetime.now(UTC))
         await serve_until_told(config, (add_CivilStatusServiceServicer_to_server, servicer))
 
 

@@ -6,6 +6,8 @@ the same servicers run in tests/integration.
 
 from __future__ import annotations
 
+import bus.exchange  # noqa: F401  # isort: skip - before anything that imports gRPC, see bus.exchange.tls
+
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path

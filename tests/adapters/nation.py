@@ -1,0 +1,142 @@
+"""The three adapters as three processes of a real instance: own keys each, own state each, a broker between them.
+
+The broker is the benchmark's forwarder in Python, which speaks the whole protocol and lets a test see the headers that
+pass. The same adapters behind the real gate are the demonstration's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vn.administrative.v1 import administrative_pb2
+from vn.civilstatus.v1 import civilstatus_pb2
+from vn.population.v1 import population_pb2
+
+from benchmarks.python_forwarder import BrokerSetup, Pairs, PythonBroker
+from bus.edge.instance import Instance, make_instance
+from bus.edge.nation import GrantPlan, Nation, SubsystemPlan, contract_image
+from bus.exchange import TlsFiles, connect, load_client_config, metadata
+from bus.exchange.channel import Channel
+from bus.exchange.trust import SnapshotFile, load_policy_key
+from native.codec import decode_request_header
+from native.headers import RequestHeader
+from pki.signer import FileSigner
+
+BROKER = "gov/ndc/broker-1"
+PORTAL = "gov/moj/portal"
+ADAPTERS = {
+    "administrative": "gov/moha/units",
+    "population": "gov/mps/population",
+    "civilstatus": "gov/moj/civil-status",
+}
+PURPOSE = "civil.birth"
+START_S = 20.0
+STOP_S = 10.0
+
+
+def nation() -> Nation:
+    """The portal may ask civil status; civil status may ask the two registers, no more of them than it needs."""
+    units, population, civil_status = ADAPTERS.values()
+    newborn = [f"/vn.population.v1.PopulationService/{name}" for name in ("GetPerson", "RegisterNewborn")]
+    resolve = "/vn.administrative.v1.AdministrativeUnitService/ResolveUnit"
+    births = "/vn.civilstatus.v1.CivilStatusService/*"
+    return Nation(
+        trust_domain="bus.test.example",
+        brokers=(SubsystemPlan(BROKER),),
+        subsystems=(SubsystemPlan(PORTAL), *(SubsystemPlan(path, serves=True) for path in ADAPTERS.values())),
+        grants=(
+            GrantPlan("grant-births", PORTAL, civil_status, (births,), (PURPOSE,)),
+            GrantPlan("grant-wards", civil_status, units, (resolve,), (PURPOSE,)),
+            GrantPlan("grant-newborn", civil_status, population, tuple(newborn), (PURPOSE,)),
+        ),
+        contracts=contract_image(module.DESCRIPTOR for module in (administrative_pb2, population_pb2, civilstatus_pb2)),
+    )
+
+
+class WatchingBroker(PythonBroker):
+    """Keeps the header of every request that it passes on."""
+
+    def __init__(self, setup: BrokerSetup) -> None:
+        super().__init__(setup)
+        self.passed: list[RequestHeader] = []
+
+    def to_provider(self, pairs: Pairs, body: bytes) -> tuple[Pairs, bytes]:
+        self.passed += [decode_request_header(bytes(value)) for key, value in pairs if key == metadata.REQUEST]  # type: ignore[arg-type]
+        return pairs, body
+
+
+@dataclass
+class Running:
+    """Everything that runs."""
+
+    instance: Instance
+    state: Path
+    broker: WatchingBroker
+    portal: Channel
+    processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+
+    async def start(self, name: str) -> None:
+        """Start one adapter and wait until it listens."""
+        arguments = ["--config", str(self.instance.config(ADAPTERS[name]))]
+        if name != "administrative":
+            arguments += ["--state", str(self.state / name)]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-m", f"adapters.{name}", *arguments),
+            stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        self.processes[name] = process
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), START_S)
+        assert line.startswith(b"serving on port ")
+
+    async def stop(self, name: str, number: int = signal.SIGTERM) -> int:
+        """End one adapter by a signal; its exit status."""
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        return await asyncio.wait_for(process.wait(), STOP_S)
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Running]:
+    """Instance, broker, portal and all three adapters."""
+    instance = make_instance(folder / "an instance", nation(), now=datetime.now(UTC))
+    async with AsyncExitStack() as stack:
+        broker = WatchingBroker(_broker_setup(instance))
+        await broker.start()
+        stack.push_async_callback(broker.stop, 0.2)
+        portal = await stack.enter_async_context(connect(load_client_config(instance.config(PORTAL))))
+        found = Running(instance, folder, broker, portal)
+
+        async def stop_all() -> None:
+            await asyncio.gather(*(found.stop(name) for name in list(found.processes)))
+
+        stack.push_async_callback(stop_all)
+        await asyncio.gather(*(found.start(name) for name in ADAPTERS))
+        yield found
+
+
+def _broker_setup(instance: Instance) -> BrokerSetup:
+    home = instance.broker_home(BROKER)
+    identity = instance.subsystem_id(BROKER).spiffe_id
+    addresses = {name: str(found[0]) for name, found in instance.policy().endpoints.items()}
+    policy = SnapshotFile(
+        home / "snapshot.bin", load_policy_key(home / "policy-key.pem"), instance.trust_domain, "broker"
+    )
+    policy.load()
+    return BrokerSetup(
+        spiffe_id=identity,
+        listen=addresses.pop(identity),
+        tls=TlsFiles(home / "tls" / "chain.pem", home / "tls" / "key.pem", home / "trust.pem"),
+        signer=FileSigner.load(home / "signing-key.pem"),
+        policy=policy,
+        providers=addresses,
+    )

@@ -1,0 +1,112 @@
+"""A birth over the bus: three processes with separate keys, every call signed, permitted and checked on both sides."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from vn.civilstatus.v1 import civilstatus_pb2 as pb
+from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceStub
+from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode, PersonNumber
+from vn.common.v1.person_pb2 import SEX_MALE, PartialDate, PersonName
+
+from adapters.administrative.table import NEW_LIST, OLD_LIST
+from adapters.population.records import PersonRecord
+from bus.exchange import ProviderError, exceptions
+from tests.adapters.nation import ADAPTERS, PURPOSE, Running, running
+
+if TYPE_CHECKING:
+    from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceAsyncStub
+
+Couple = tuple[PersonRecord, PersonRecord]
+CASE = "2026-0117"
+
+
+@pytest.fixture
+async def nation(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running(tmp_path) as found:
+        yield found
+
+
+def births(nation: Running) -> CivilStatusServiceAsyncStub:
+    return CivilStatusServiceStub(nation.portal.using(purpose=PURPOSE, case_id=CASE, official="officer-7"))
+
+
+def birth(couple: Couple, ward: str = "00013", notice: str = "BV-HN-000031") -> Any:
+    return pb.RegisterBirthRequest(
+        birth_notice_number=notice,
+        child_name=PersonName(family="Trần", middle="Minh", given="Khôi"),
+        child_sex=SEX_MALE,
+        birth_date=PartialDate(year=2026, month=1, day=2),
+        birth_ward=AdministrativeUnitCode(code_list_version=OLD_LIST, code=ward),
+        mother_number=PersonNumber(value=couple[0].number),
+        father_number=PersonNumber(value=couple[1].number),
+    )
+
+
+async def test_birth_is_registered_over_the_bus_and_survives_kill_and_restart(nation: Running, couple: Couple) -> None:
+    asked = await births(nation).RegisterBirth(birth(couple, ward="00019"), timeout=10)
+    assert [choice.code.code for choice in asked.ward_question.choices] == ["00004", "00070", "00190", "00226"]
+
+    first = await births(nation).RegisterBirth(birth(couple), timeout=10)
+    assert first.certificate.birth_ward.code.code_list_version == NEW_LIST
+    assert first.certificate.mother.name.given == couple[0].name.given
+
+    # Civil status asks in its own name, for its own purpose, in the portal's case; the portal's official stays outside.
+    own = [header for header in nation.broker.passed if header.client.endswith(ADAPTERS["civilstatus"])]
+    assert {(header.purpose, header.case_id, header.official) for header in own} == {(PURPOSE, CASE, "")}
+    assert [header.method.rpartition("/")[2] for header in own] == [
+        *("ResolveUnit", "ResolveUnit", "GetPerson", "GetPerson", "RegisterNewborn"),
+    ]
+
+    for name in ("civilstatus", "population"):
+        assert await nation.stop(name, signal.SIGKILL) == -signal.SIGKILL
+        await nation.start(name)
+    again = await births(nation).RegisterBirth(birth(couple), timeout=10)
+    assert again == first
+    number = pb.GetBirthCertificateRequest(registration_number=first.certificate.registration_number)
+    assert (await births(nation).GetBirthCertificate(number, timeout=10)).certificate == first.certificate
+
+    for name in ADAPTERS:
+        assert await nation.stop(name) == 0
+
+
+async def test_noes_of_the_registers_reach_the_portal_as_fixed_texts(nation: Running, couple: Couple) -> None:
+    unknown = birth(couple)
+    unknown.mother_number.value = "001199000000"
+    with pytest.raises(ProviderError) as refused:
+        await births(nation).RegisterBirth(unknown, timeout=10)
+    assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert refused.value.details().startswith("PARENT_UNKNOWN: ")
+    assert "001199000000" not in str(refused.value)
+
+    broken = birth(couple)
+    broken.father_number.value = "12"
+    with pytest.raises(exceptions.MessageInvalid) as invalid:
+        await births(nation).RegisterBirth(broken, timeout=10)
+    assert invalid.value.metadata["field"] == "father_number.value"
+
+    await nation.stop("population")
+    with pytest.raises(ProviderError) as silent:
+        await births(nation).RegisterBirth(birth(couple), timeout=10)
+    assert silent.value.details().startswith("REGISTER_SILENT: ")
+    assert not (await births(nation).RegisterBirth(birth(couple, ward="00019"), timeout=10)).HasField("certificate")
+
+
+def test_state_of_an_adapter_is_for_its_owner_only(tmp_path: Path) -> None:
+    import os
+
+    from adapters.runtime import state_folder
+
+    before = os.umask(0o022)
+    try:
+        folder = state_folder(tmp_path / "a" / "b")
+        (folder / "x").touch()
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o077 == 0
+    assert (folder / "x").stat().st_mode & 0o077 == 0
