@@ -118,7 +118,14 @@ class Case:
         self._owned_key(bundle.gate_key_signature, broker, at_ms)
         key = self.trust.key(decode_signature(bundle.gate_key_signature).key_id)
         try:
-            found = verify_gate_key(bundle.gate_key, bundle.gate_key_signature, key, Reason.RECEIPT_INVALID, None)
+            found = verify_gate_key(
+                bundle.gate_key,
+                bundle.gate_key_signature,
+                key=key,
+                at_ms=at_ms,
+                reason=Reason.RECEIPT_INVALID,
+                cache=None,
+            )
         except ResponseRefused as error:
             raise StepFailed("the broker's signing key did not certify this gate key") from error
         if found.broker != broker or not found.not_before_ms <= at_ms <= found.not_after_ms:
