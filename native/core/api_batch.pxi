@@ -88,7 +88,9 @@ def sign_batch(key, items):
     return batch.encode(key.key_id, key.sign(batch.message))
 
 
-def verify_batch(PublicKey public_key not None, str type_ not None, bytes header not None, signature, SignatureCache cache=None):
+def verify_batch(
+    PublicKey public_key not None, str type_ not None, bytes header not None, signature, SignatureCache cache=None
+):
     """
     Verifies a Signature over a header with a key that the caller found valid now.
 

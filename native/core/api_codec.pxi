@@ -218,7 +218,7 @@ def encode_base64(bytes data not None):
 
 
 def reason_row(unsigned int number):
-    """What the compiled table says of a reason: (grpc code, provider called, name, message); for the test against the contract."""
+    """(grpc code, provider called, name, message) of a reason in the compiled table; for the test of that table."""
     cdef gb_span name = gb_reason_name(number)
     cdef gb_span message = gb_reason_message(number)
     return (

@@ -168,7 +168,9 @@ cdef void gb_verify_jobs(gb_job* jobs, size_t n) noexcept nogil:
     cdef size_t i
     for i in range(n):
         if jobs[i].signature != NULL:
-            jobs[i].good = gb_verify(<const gb_pubkey*>jobs[i].key, jobs[i].message.p, jobs[i].message.n, jobs[i].signature)
+            jobs[i].good = gb_verify(
+                <const gb_pubkey*>jobs[i].key, jobs[i].message.p, jobs[i].message.n, jobs[i].signature
+            )
 
 
 cdef void gb_sign_jobs(gb_job* jobs, size_t n) noexcept nogil:

@@ -77,7 +77,7 @@ def path(leaves, index):
 
 
 def root_from_path(bytes leaf not None, size, index, path):
-    """Root that a leaf and its path give; MerkleError when the path has not exactly the length that RFC 9162 2.1.3.2 needs."""
+    """Root that a leaf and its path give, RFC 9162 2.1.3.2; MerkleError when the path has another length."""
     return gb_computed_root(leaf, size, index, path)
 
 
@@ -88,7 +88,7 @@ def verify_inclusion(bytes leaf not None, size, index, path, bytes root not None
 
 
 def verify_subtree_inclusion(bytes leaf not None, start, end, index, path, bytes root not None):
-    """Raises MerkleError unless the leaf stands at index of the whole tree, in the subtree [start, end) of that root."""
+    """Raises MerkleError unless the leaf at index of the whole tree lies in the subtree [start, end) of that root."""
     cdef u64 first = gb_position(start), last = gb_position(end), at = gb_position(index)
     if not gb_is_subtree(first, last) or not first <= at < last:
         raise MerkleError("not a subtree, or the index is outside it")
@@ -112,5 +112,5 @@ def verify_subtree_consistency(start, end, size, bytes subtree_root not None, by
 
 
 def verify_consistency(size1, size2, bytes root1 not None, bytes root2 not None, path):
-    """Raises MerkleError unless the tree (size1, root1) is a prefix of (size2, root2), RFC 9162 2.1.4.2. Size 0 proves nothing."""
+    """Raises MerkleError unless (size1, root1) is a prefix of (size2, root2), RFC 9162 2.1.4.2. Size 0 is refused."""
     verify_subtree_consistency(0, size1, size2, root1, root2, path)

@@ -1,11 +1,11 @@
 # Base64 of gRPC's -bin metadata (RFC 4648 4). Needs base.pxi.
 #
-# Strict: the standard alphabet only, no white space, padding all or none, unused bits zero. So one value has at most two
-# spellings, with padding and without.
+# Strict: the standard alphabet only, no white space, padding all or none, unused bits zero. So one value has at most
+# two spellings, with padding and without.
 
 cdef extern from *:
     """
-    /* One table for each place in a group of four: its share of the three bytes, first byte lowest; bit 31 = foreign. */
+    /* One table for each place in a group of four: its share of the three bytes, first lowest; bit 31 = foreign. */
     #define GB_B64_EACH(X) \\
         X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) \\
         X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) X(N) \\

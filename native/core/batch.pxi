@@ -19,7 +19,9 @@ cdef inline void gb_batch_message(u32 size, const u8* root32, u8* out63) noexcep
     memcpy(out63 + 31, root32, 32)
 
 
-cdef int gb_batch_verify(const gb_pubkey* key, const gb_signature* sig, const u8* leaf32, gb_sigcache* cache) noexcept nogil:
+cdef int gb_batch_verify(
+    const gb_pubkey* key, const gb_signature* sig, const u8* leaf32, gb_sigcache* cache
+) noexcept nogil:
     """
     Verifies a parsed Signature over a leaf with a key that the caller found valid now. cache may be NULL.
 

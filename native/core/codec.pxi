@@ -1,8 +1,8 @@
 # One parser and one encoder for all flat messages. Needs base.pxi, codec_tables.pxi, codec_text.pxi.
 #
-# Canonical (protocol.md, section 2): fields ascending, each once, minimal varints, no default written, nothing unknown.
-# The first thing wrong, from left to right, is the error; missing fields are looked for at the end, lowest first. Within
-# a field: wire type, truncation and overlong, default, reserved, length or range, characters, personal.
+# Canonical (protocol.md, section 2): fields ascending, each once, minimal varints, no default written, nothing
+# unknown. The first thing wrong, from left to right, is the error; missing fields are looked for at the end, lowest
+# first. Within a field: wire type, truncation and overlong, default, reserved, length or range, characters, personal.
 # Spans point into the input: the input must outlive the struct.
 
 cdef enum:

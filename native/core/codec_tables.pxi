@@ -1,8 +1,8 @@
 # The eight flat messages as C structs and field tables. Needs base.pxi.
 #
-# protos/govbus/{exchange,edge}/v1 is the declaration; native/_codec_py.py states the same independently, and a test holds
-# both against the compiled descriptors. Field number = place in the table + 1. Every bytes or string field is a gb_span,
-# every number eight bytes wide.
+# protos/govbus/{exchange,edge}/v1 is the declaration; native/_codec_py.py states the same independently, and a test
+# holds both against the compiled descriptors. Field number = place in the table + 1. Every bytes or string field is a
+# gb_span, every number eight bytes wide.
 
 cdef extern from *:
     """
@@ -14,7 +14,12 @@ cdef extern from *:
     #define GB_U32_MAX 4294967295ULL
     #define GB_U64_MAX 18446744073709551615ULL
 
-    typedef struct { unsigned short offset; unsigned char text, flags; unsigned int min; unsigned long long max; } gb_field;
+    typedef struct {
+        unsigned short offset;
+        unsigned char text, flags;
+        unsigned int min;
+        unsigned long long max;
+    } gb_field;
     typedef struct { const gb_field *fields; unsigned int count, size; } gb_message;
 
     typedef struct {
@@ -77,7 +82,8 @@ cdef extern from *:
     #define GB_N(m, flags, max) GB_T(m, GB_ANY, (flags) | GB_NUMBER, 0, max)
     #define GB_TIME(m) GB_T(m, GB_ANY, GB_REQUIRED | GB_NUMBER | GB_SIGNED, 0, GB_TIME_MAX)
     #define GB_ID(m) GB_T(m, GB_SPIFFE, GB_REQUIRED, 10, 200)
-    #define GB_DECLARE(name, S) static const gb_message name = {name##_fields, sizeof name##_fields / sizeof *name##_fields, sizeof(S)};
+    #define GB_COUNT(a) (sizeof a / sizeof *a)
+    #define GB_DECLARE(name, S) static const gb_message name = {name##_fields, GB_COUNT(name##_fields), sizeof(S)};
 
     #define GB_S gb_request
     static const gb_field gb_request_message_fields[] = {

@@ -7,7 +7,8 @@
 
 cdef extern from *:
     """
-    enum { GB_IS_SPIFFE = 1, GB_IS_METHOD = 2, GB_IS_PURPOSE = 4, GB_IS_TOKEN = 8, GB_IS_DOMAIN = 16, GB_IS_DIGIT = 32, GB_IS_LETTER = 64 };
+    enum { GB_IS_SPIFFE = 1, GB_IS_METHOD = 2, GB_IS_PURPOSE = 4, GB_IS_TOKEN = 8 };
+    enum { GB_IS_DOMAIN = 16, GB_IS_DIGIT = 32, GB_IS_LETTER = 64 };
     static const unsigned char gb_text_class[256] = {
         ['a' ... 'z'] = GB_IS_SPIFFE | GB_IS_METHOD | GB_IS_PURPOSE | GB_IS_TOKEN | GB_IS_DOMAIN | GB_IS_LETTER,
         ['A' ... 'Z'] = GB_IS_METHOD | GB_IS_TOKEN | GB_IS_LETTER,
@@ -71,6 +72,7 @@ cdef inline bint gb_text_personal(gb_span s) noexcept nogil:
 
 cdef inline bint gb_text_allowed(gb_span s, u8 text) noexcept nogil:
     """Whether s, which is not empty, has the characters that `text` allows; says nothing of its length."""
+    cdef u8 first
     if text == GB_ANY or text == GB_NODES:
         return True
     if text == GB_SPIFFE:
@@ -78,7 +80,9 @@ cdef inline bint gb_text_allowed(gb_span s, u8 text) noexcept nogil:
     if text == GB_METHOD:
         return gb_text_method(s)
     if text == GB_PURPOSE:
-        return gb_text_only(s, GB_IS_PURPOSE) and (gb_text_class[s.p[0]] & GB_IS_DOMAIN) != 0 and s.p[0] != 46 and s.p[0] != 45
+        # Begins with a small letter or a digit: what a domain may have, less dot and hyphen.
+        first = s.p[0]
+        return gb_text_only(s, GB_IS_PURPOSE) and gb_text_class[first] & GB_IS_DOMAIN and first != 46 and first != 45
     if text == GB_TOKEN or text == GB_PSEUDONYM:
         return gb_text_only(s, GB_IS_TOKEN)
     if text == GB_DOMAIN:

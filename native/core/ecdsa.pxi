@@ -2,8 +2,8 @@
 #
 # A signature is r || s, 32 bytes each, 1 <= r < n, 1 <= s <= n/2: one signature has one spelling. A public key is the
 # uncompressed point, 65 bytes; its id is SHA-256 of the SPKI, which for P-256 is a constant followed by the point.
-# Each key keeps an initialized context that is only ever duplicated, so that no call looks algorithms up again and no two
-# threads share state. libcrypto's error queue is left empty.
+# Each key keeps an initialized context that is only ever duplicated, so that no call looks algorithms up again and no
+# two threads share state. libcrypto's error queue is left empty.
 
 cdef extern from "<openssl/params.h>" nogil:
     ctypedef struct OSSL_PARAM:

@@ -1,8 +1,8 @@
 # RFC 9162 trees over leaf hashes. Needs base.pxi, sha256.pxi.
 #
-# Built level by level: a node without a right neighbour moves up unchanged, which gives the root of RFC 9162 2.1.1. The
-# caller brings all memory. A path must be exactly as long as size and index say; a proof with a node too many or too few
-# is refused before anything is compared.
+# Built level by level: a node without a right neighbour moves up unchanged, which gives the root of RFC 9162 2.1.1.
+# The caller brings all memory. A path must be exactly as long as size and index say; a proof with a node too many or
+# too few is refused before anything is compared.
 
 cdef enum:
     GB_TREE_LEVELS = 12                     # 1,024 leaves make 11 levels
@@ -24,7 +24,7 @@ cdef inline size_t gb_tree_bytes(u32 size) noexcept nogil:
 
 
 cdef int gb_merkle_tree_build(gb_merkle_tree* t, const u8* leaves, u32 size, u8* buffer) noexcept nogil:
-    """All levels over `size` leaf hashes; buffer holds gb_tree_bytes(size) and lives as long as t. -1: size not 1..1024."""
+    """All levels over 1-1,024 leaf hashes, else -1; buffer holds gb_tree_bytes(size) and lives as long as t."""
     cdef u32 level = 0, n = size, i
     cdef u8* row = buffer
     if size < 1 or size > GB_MAX_BATCH:
@@ -54,7 +54,7 @@ cdef inline const u8* gb_merkle_tree_root(const gb_merkle_tree* t) noexcept nogi
 
 
 cdef int gb_merkle_path(const gb_merkle_tree* t, u32 index, u8* out320) noexcept nogil:
-    """Path of a leaf, from the leaf upwards (RFC 9162 2.1.3.1); returns the nodes, 0-10, or -1 when there is no such leaf."""
+    """Path of a leaf, from the leaf upwards (RFC 9162 2.1.3.1); returns the nodes, 0-10, or -1: no such leaf."""
     cdef u32 level, sibling
     cdef int nodes = 0
     if index >= t.size:
@@ -85,8 +85,10 @@ cdef inline void gb_merkle_root(u8* rows, u64 n, u8* out32) noexcept nogil:
     memcpy(out32, rows, 32)
 
 
-cdef int gb_root_from_path(const u8* leaf32, u64 size, u64 index, const u8* path, size_t nodes, u8* root32) noexcept nogil:
-    """Root that leaf and path give (RFC 9162 2.1.3.2); -1 when size, index and number of nodes do not belong together."""
+cdef int gb_root_from_path(
+    const u8* leaf32, u64 size, u64 index, const u8* path, size_t nodes, u8* root32
+) noexcept nogil:
+    """Root that leaf and path give (RFC 9162 2.1.3.2); -1 when size, index and nodes do not belong together."""
     cdef u64 fn = index, sn
     cdef size_t i
     if index >= size:

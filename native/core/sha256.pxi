@@ -1,7 +1,7 @@
 # SHA-256 and what the protocol hashes with it. Needs base.pxi.
 #
-# libcrypto's low-level functions: an EVP fetch a call would cost more than hashing a header does. They use the CPU's SHA
-# instructions all the same. PAE is DSSE's: "DSSEv1" SP len(type) SP type SP len(body) SP body.
+# libcrypto's low-level functions: an EVP fetch a call would cost more than hashing a header does. They use the CPU's
+# SHA instructions all the same. PAE is DSSE's: "DSSEv1" SP len(type) SP type SP len(body) SP body.
 
 cdef extern from "<openssl/sha.h>" nogil:
     ctypedef struct gb_sha "SHA256_CTX":

@@ -1,7 +1,8 @@
-# Signatures that verified a moment ago, so that the calls of one batch cost one verification. Needs base.pxi, sync.pxi, sha256.pxi.
+# Signatures that verified a moment ago, so that the calls of one batch cost one verification. Needs base.pxi,
+# sync.pxi, sha256.pxi.
 #
-# 1. Only successes are remembered, under (key id, size, root, signature bytes), by a 128-bit hash keyed with a secret of
-#    this table: nobody outside can make two entries collide.
+# 1. Only successes are remembered, under (key id, size, root, signature bytes), by a 128-bit hash keyed with a secret
+#    of this table: nobody outside can make two entries collide.
 # 2. Bounded per signer: each signing key has a row of its own, a busy one drives out only what it put there itself.
 #    Rows are found by a keyed hash; where more signers than ways meet in a set, the one used longest ago makes room.
 # 3. Whether the key is valid now is not remembered: the caller finds that out anew before asking.
@@ -41,7 +42,7 @@ cdef void gb_sigcache_free(gb_sigcache* c) noexcept nogil:
 
 
 cdef gb_sigcache* gb_sigcache_new(u32 log2_signers) noexcept nogil:
-    """A table for 2^log2_signers signing keys (2..20), about 2 KB each once used; NULL when memory or randomness fails."""
+    """A table for 2^log2_signers signing keys (2..20), 2 KB each once used; NULL when memory or randomness fails."""
     cdef gb_sigcache* c
     cdef int i
     if log2_signers < 2 or log2_signers > 20:
@@ -100,7 +101,9 @@ cdef inline bint gb_cache_has(const u64* group, const u64* tag) noexcept nogil:
     return False
 
 
-cdef bint gb_sigcache_seen(gb_sigcache* c, const u8* key_id32, u32 size, const u8* root32, const u8* sig64) noexcept nogil:
+cdef bint gb_sigcache_seen(
+    gb_sigcache* c, const u8* key_id32, u32 size, const u8* root32, const u8* sig64
+) noexcept nogil:
     """Whether exactly this verified before."""
     cdef u64 tag[2]
     cdef u64 place[2]
@@ -126,7 +129,9 @@ cdef bint gb_sigcache_seen(gb_sigcache* c, const u8* key_id32, u32 size, const u
     return seen
 
 
-cdef void gb_sigcache_remember(gb_sigcache* c, const u8* key_id32, u32 size, const u8* root32, const u8* sig64) noexcept nogil:
+cdef void gb_sigcache_remember(
+    gb_sigcache* c, const u8* key_id32, u32 size, const u8* root32, const u8* sig64
+) noexcept nogil:
     """Remembers a success."""
     cdef u64 tag[2]
     cdef u64 place[2]
