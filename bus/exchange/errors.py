@@ -10,7 +10,6 @@ Texts are the contract's fixed ones. No error carries what the other side wrote,
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
@@ -26,6 +25,7 @@ __all__ = ["CallError", "Failure", "ProviderError", "Refused", "RefusedLocally",
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _REASON_CLASSES: "dict[Reason, type[CallError]]" = {}
+_BOTH: "dict[tuple[type[CallError], Reason], type[CallError]]" = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,13 @@ class ProviderError(CallError):
     """The provider's answer is an error: its signature over code, text and details was verified."""
 
 
-@cache
 def exception_for(origin: type[CallError], reason: Reason | None) -> type[CallError]:
     """The class that is both `origin` and the reason's own; `origin` itself when there is no reason."""
     if reason is None:
         return origin
-    own = _REASON_CLASSES[reason]
-    return type(own.__name__, (own, origin), {"__module__": own.__module__, "__doc__": own.__doc__})
+    found = _BOTH.get((origin, reason))
+    if found is None:
+        own = _REASON_CLASSES[reason]
+        found = type(own.__name__, (own, origin), {"__module__": own.__module__, "__doc__": own.__doc__})
+        _BOTH[origin, reason] = found
+    return found

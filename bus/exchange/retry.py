@@ -10,7 +10,7 @@ A retry is a new request: new id, new signature, another broker where there is o
 from typing import Final
 
 import grpc
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_random_exponential
 
 from bus.exchange.errors import CallError, ProviderError
 from bus.exchange.meanings import Called
@@ -38,7 +38,7 @@ def may_retry(error: BaseException, *, idempotent: bool) -> bool:
 def retrying(*, idempotent: bool, left_s: float) -> AsyncRetrying:
     """The attempts after the first, with growing random pauses."""
     return AsyncRetrying(
-        stop=stop_after_attempt(MAX_RETRIES) | stop_after_delay(left_s),
+        stop=stop_after_attempt(MAX_RETRIES) | stop_before_delay(left_s),
         wait=wait_random_exponential(multiplier=0.05, max=1.0),
         retry=retry_if_exception(lambda error: may_retry(error, idempotent=idempotent)),
         reraise=True,

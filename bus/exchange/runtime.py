@@ -86,6 +86,7 @@ class ClientRuntime:
             parse_spiffe_id(identity.spiffe_id).trust_domain,
             identity.spiffe_id,
         )
+        self.snapshot.load()
         self.signer = BatchSigner(signer, on_batch=telemetry.record_batch)
         cache = SignatureCache()
         self.judge = Judge(GateKeys(Reason.RECEIPT_INVALID, cache), cache)

@@ -1,6 +1,8 @@
 """Calls that succeed, through stock stubs and servicers, with everything verified on the way."""
 
-from tests.bus.exchange.world import BROKER, CLIENT, PROVIDER, PURPOSE, World, ask, pb, running
+from vn.administrative.v1 import administrative_pb2 as pb
+
+from tests.bus.exchange.world import BROKER, CLIENT, PROVIDER, PURPOSE, World, ask, running
 
 
 async def test_stock_stub_gets_a_verified_answer_and_servicer_knows_who_asked(world: World) -> None:

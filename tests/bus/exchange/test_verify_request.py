@@ -258,7 +258,7 @@ def test_7_full_table_refuses_rather_than_forgets() -> None:
     [{"grant_id": "grant-2"}, {"grant_id": "none"}, {"purpose": "tax.audit"}],
     ids=["of-another-provider", "not-there", "other-purpose"],
 )
-def test_8_grant_that_does_not_permit_exactly_this_is_refused(world: World, change: dict[str, str]) -> None:
+def test_8_grant_that_does_not_permit_exactly_this_is_refused(world: World, change: dict[str, Any]) -> None:
     with refused(Reason.NO_GRANT):
         permitted(world, forge(world, **change))
 

@@ -16,6 +16,7 @@ import grpc
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from vn.administrative.v1 import administrative_pb2 as pb
 from vn.administrative.v1 import administrative_pb2_grpc as rpc
+from vn.common.v1 import identifiers_pb2
 
 from benchmarks.python_forwarder import BrokerSetup, PythonBroker
 from bus.exchange import connect, serve
@@ -64,10 +65,14 @@ def now_ms() -> int:
     return int(datetime.now(UTC).timestamp() * 1000)
 
 
+def code_of(code: str) -> identifiers_pb2.AdministrativeUnitCode:
+    return identifiers_pb2.AdministrativeUnitCode(code=code, code_list_version=CODE_LIST)
+
+
 def unit(code: str = "01") -> pb.AdministrativeUnit:
     """A unit that keeps its contract's rules."""
     return pb.AdministrativeUnit(
-        code={"code": code, "code_list_version": CODE_LIST},
+        code=code_of(code),
         name="Thành phố Hà Nội",
         level=pb.UNIT_LEVEL_PROVINCE,
         province_code="01",
@@ -76,7 +81,7 @@ def unit(code: str = "01") -> pb.AdministrativeUnit:
 
 def ask(code: str = "01") -> pb.GetUnitRequest:
     """A request that keeps its contract's rules."""
-    return pb.GetUnitRequest(code={"code": code, "code_list_version": CODE_LIST})
+    return pb.GetUnitRequest(code=code_of(code))
 
 
 class Units(rpc.AdministrativeUnitServiceServicer):
@@ -84,10 +89,12 @@ class Units(rpc.AdministrativeUnitServiceServicer):
 
     def __init__(self) -> None:
         self.calls: list[IncomingCall] = []
+        self.arrived = asyncio.Event()
         self.behave: Callable[[Any], Any] | None = None
 
     async def GetUnit(self, request: pb.GetUnitRequest, context: Any) -> pb.GetUnitResponse:
         self.calls.append(govbus_call())
+        self.arrived.set()
         if self.behave is not None:
             found = await self.behave(context)
             if found is not None:
