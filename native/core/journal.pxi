@@ -48,7 +48,7 @@ cdef inline void gb_journal_get_stats(gb_journal* j, gb_journal_stats* out) noex
     out.open_intents = j.open
     out.room = j.free - j.owed - GB_J_KEEP if j.free > j.owed + GB_J_KEEP else 0
     out.spares = j.spares
-    out.cpu_ns = 0 if j.stopping else gb_thread_cpu_ns(j.thread)
+    out.cpu_ns = 0 if j.stopping else gb_thread_cpu_ns(j.writer) + gb_thread_cpu_ns(j.maker)
     gb_mutex_unlock(&j.mutex)
 
 
@@ -61,9 +61,7 @@ cdef inline int gb_j_admit(gb_journal* j, const gb_ticket* t) noexcept nogil:
         return 0 if j.open else GB_JOURNAL_INVALID
     if j.owed + need + GB_J_KEEP > j.free:
         j.stats.refused_full += 1
-        j.hungry = True
-        if j.idle:
-            gb_cond_signal(&j.wake)
+        gb_cond_signal(&j.wake_maker)
         return GB_JOURNAL_FULL
     j.owed += need
     if t.kind == GB_J_INTENT:
@@ -106,8 +104,10 @@ cdef inline void gb_journal_stop(gb_journal* j) noexcept nogil:
     gb_mutex_lock(&j.mutex)
     j.stopping = True
     gb_cond_signal(&j.wake)
+    gb_cond_signal(&j.wake_maker)
     gb_mutex_unlock(&j.mutex)
-    gb_thread_join(j.thread, NULL)
+    gb_thread_join(j.writer, NULL)
+    gb_thread_join(j.maker, NULL)
     if gb_atomic_load(&j.state) == GB_JOURNAL_OK:
         gb_atomic_store(&j.state, GB_JOURNAL_STOPPED)
 
@@ -123,6 +123,7 @@ cdef inline void gb_journal_free(gb_journal* j) noexcept nogil:
     gb_close(j.dir)
     gb_mutex_destroy(&j.mutex)
     gb_cond_destroy(&j.wake)
+    gb_cond_destroy(&j.wake_maker)
     free(j.segments)
     free(j.buffer)
     free(j.leaves)

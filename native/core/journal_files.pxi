@@ -1,7 +1,7 @@
 # The journal's directory: one lock, segments that are reserved on disk before they are used. Needs journal_format.pxi, sync.pxi.
 #
 #  1. `lock` is held by flock for the life of the process: one writer per directory.
-#  2. `reserve-N.seg` is zero-filled, allocated (fallocate) and synced, names included, before it counts as room.
+#  2. `reserve-N.seg` is allocated (fallocate), overwritten with zeros and synced, name included, before it counts as room.
 #  3. A reserve becomes `journal-S.seg` (S = its first sequence) by: header written, file synced, renamed, directory synced.
 #     Only then is a record written to it. Names have equal length, so the rename asks for no room of its own.
 #  4. Every path is opened below the directory's descriptor: moving or removing the directory cannot mix two journals.
@@ -29,13 +29,13 @@ cdef extern from *:
         snprintf(out40, 40, "%s-%020llu.seg", kind7, number);
     }
     static int gb_j_open(int dir, const char *name) { return openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW); }
-    /* A new file of that size whose blocks exist; -1 with errno, and no file left behind. */
+    /* A new file of that size whose blocks are allocated; -1 with errno, and no file left behind. */
     static int gb_j_create(int dir, const char *name, long long size) {
         int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0) return -1;
         int failed;
         do { failed = fallocate(fd, 0, 0, size) != 0; } while (failed && errno == EINTR);
-        if (!failed && fsync(fd) == 0 && fsync(dir) == 0) return fd;
+        if (!failed) return fd;
         int e = errno;
         unlinkat(dir, name, 0);
         close(fd);
@@ -62,6 +62,7 @@ cdef extern from *:
         return 0;
     }
     static int gb_j_sync(int fd) { return fdatasync(fd); }
+    static int gb_j_sync_all(int fd, int dir) { return fsync(fd) == 0 && fsync(dir) == 0 ? 0 : -1; }
     /* reserve -> journal, durably. */
     static int gb_j_promote(int dir, const char *from, const char *to) {
         return renameat(dir, from, dir, to) == 0 && fsync(dir) == 0 ? 0 : -1;
@@ -109,6 +110,7 @@ cdef extern from *:
     int gb_j_write(int fd, const u8* p, size_t n, i64 at) nogil
     int gb_j_read(int fd, u8* p, size_t n, i64 at) nogil
     int gb_j_sync(int fd) nogil
+    int gb_j_sync_all(int fd, int dir) nogil
     int gb_j_promote(int dir, const char* from_, const char* to) nogil
     int gb_j_remove(int dir, const char* name) nogil
     int gb_j_list(int dir, const char* kind7, gb_j_each each, void* opaque) nogil

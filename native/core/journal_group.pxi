@@ -9,11 +9,12 @@ cdef enum:
     GB_J_GROUP = 1024                # tickets in a group
     GB_J_BUFFER = 1 << 20
     GB_J_SPARES = 16
+    GB_J_LOADED = 16                 # records in a group that mean load
 
 ctypedef struct gb_journal_options:
     u64 segment_bytes                # 0: 64 MiB
     i64 merge_delay_ms               # 0: 60 s; what receipts promise
-    i64 interval_us                  # 0: 1,000; least time between two groups under load
+    i64 interval_us                  # 0: 1,000; least time between two groups, twice that under load
 
 ctypedef struct gb_journal_stats:
     u64 records
@@ -26,7 +27,7 @@ ctypedef struct gb_journal_stats:
     u64 refused_full
     i64 sync_ns                      # of all fdatasyncs together
     i64 last_commit_ns               # write and sync of the last group
-    i64 cpu_ns                       # of the writer thread
+    i64 cpu_ns                       # of the journal's threads
     int last_errno                   # of what made the journal broken, or of the last failed reserve
     u32 spares
 
@@ -38,13 +39,15 @@ ctypedef struct gb_journal:
     gb_journal_options options
     u32 broker_n
     u8 broker[200]
-    gb_thread thread
+    gb_thread writer
+    gb_thread maker                  # of spares
     # Read anywhere, written by the writer (gb_atomic_*).
     int state
     i64 time_ms                      # of the last record
     # Under the mutex.
     gb_mutex mutex
-    gb_cond wake
+    gb_cond wake                     # the writer
+    gb_cond wake_maker
     gb_ticket* head
     gb_ticket* tail
     u64 queued
@@ -52,9 +55,11 @@ ctypedef struct gb_journal:
     u64 free                         # bytes in the segment and the spares that records may use
     u64 owed                         # of these, promised: queued records, outcomes of open intents
     u64 open
+    int spare_fd[16]
+    u64 spare_number[16]
+    u32 spares
     bint idle
     bint stopping
-    bint hungry                      # an intent was refused for want of room
     gb_journal_stats stats
     # The writer's own.
     int fd
@@ -67,13 +72,11 @@ ctypedef struct gb_journal:
     gb_jsegment* segments            # that a recovery would have to read, oldest first
     size_t segments_n
     size_t segments_cap
-    int spare_fd[16]
-    u64 spare_number[16]
-    u32 spares
-    u64 next_spare
-    i64 spare_retry_ns
     i64 last_commit_ns
+    bint loaded                      # the last group was large
     i64 refusal_due_ns
+    # The maker's own.
+    u64 next_spare
     # The group that is being built.
     gb_ticket* group[1024]
     u32 group_n
@@ -192,6 +195,7 @@ cdef inline bint gb_j_commit(gb_journal* j, i64 now_ms, gb_merkle_tree* tree, u8
         return False
     j.last_commit_ns = gb_mono_ns()
     j.pos += j.used
+    j.loaded = j.group_records >= GB_J_LOADED
     j.segments[j.segments_n - 1].last_ms = now_ms
     gb_atomic_store64(&j.time_ms, now_ms)
     gb_j_count_group(j, started, written)

@@ -27,6 +27,7 @@ cdef inline gb_journal* gb_j_alloc(gb_span broker, const gb_privkey* key, const 
         j.options.interval_us = 1000
     gb_mutex_init(&j.mutex)
     gb_cond_init(&j.wake)
+    gb_cond_init(&j.wake_maker)
     j.buffer = <u8*>malloc(GB_J_BUFFER)
     j.leaves = <u8*>malloc(GB_J_GROUP * 32)
     j.tree = <u8*>malloc(GB_TREE_BYTES)
@@ -110,7 +111,7 @@ cdef inline int gb_j_recover(gb_journal* j, gb_jscan* s) noexcept nogil:
             bad = gb_j_continue(j, s)
     elif not bad:
         # The first segment of a new journal.
-        if not gb_j_roll(j, gb_now_ms()):
+        if not gb_j_make_spare(j, False) or not gb_j_roll(j, gb_now_ms()):
             bad = GB_JOURNAL_FULL
     free(files.p)
     return bad
@@ -133,6 +134,8 @@ cdef inline int gb_j_make_place(gb_journal* j, size_t size, i64 now_ms) noexcept
         bad = gb_j_flush(j, now_ms)
         if bad or gb_j_fits(j, size):
             return bad
+    if j.spares == 0 and not gb_j_make_spare(j, False):
+        return GB_JOURNAL_FULL
     return 0 if gb_j_roll(j, now_ms) else GB_JOURNAL_FULL
 
 
@@ -197,8 +200,6 @@ cdef inline int gb_j_start(gb_journal* j, const char* directory, gb_span gate_ke
     s.opaque = out.opaque
     bad = gb_j_recover(j, &s)
     if not bad:
-        gb_j_count_room(j)
-        gb_j_keep_room(j)
         bad = gb_j_settle(j, &s, gate_key, signature, out)
     out.torn_bytes = s.dirty
     if s.error_number:
@@ -206,6 +207,19 @@ cdef inline int gb_j_start(gb_journal* j, const char* directory, gb_span gate_ke
     free(s.intents)
     free(s.segments)
     return bad
+
+
+cdef inline int gb_j_launch(gb_journal* j) noexcept nogil:
+    if gb_thread_create(&j.maker, NULL, gb_j_maker_main, j) != 0:
+        return GB_JOURNAL_MEMORY
+    if gb_thread_create(&j.writer, NULL, gb_j_main, j) == 0:
+        return 0
+    gb_mutex_lock(&j.mutex)
+    j.stopping = True
+    gb_cond_signal(&j.wake_maker)
+    gb_mutex_unlock(&j.mutex)
+    gb_thread_join(j.maker, NULL)
+    return GB_JOURNAL_MEMORY
 
 
 cdef inline gb_journal* gb_journal_open(const char* directory, gb_span broker, const gb_privkey* key, gb_span gate_key,
@@ -232,13 +246,11 @@ cdef inline gb_journal* gb_journal_open(const char* directory, gb_span broker, c
     error[0] = gb_j_start(j, directory, gate_key, signature, recovery)
     if error[0] == 0:
         gb_j_count_room(j)
-        gb_j_keep_room(j)
         recovery.next_sequence = j.next
         recovery.last_time_ms = j.time_ms
         recovery.snapshot_version = j.snapshot_version
         recovery.log_position = j.log_position
-        if gb_thread_create(&j.thread, NULL, gb_j_main, j) != 0:
-            error[0] = GB_JOURNAL_MEMORY
+        error[0] = gb_j_launch(j)
     if error[0] == GB_JOURNAL_FULL and not gb_no_space(j.stats.last_errno):
         error[0] = GB_JOURNAL_IO
     if error[0] != 0:

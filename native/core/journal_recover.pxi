@@ -225,6 +225,8 @@ cdef inline void gb_jscan_records(gb_jscan* s, const u8* segment, size_t size, c
         at = after
     s.end = at
     last = size
+    while last > at + GB_J_SECTOR and gb_j_zero(segment + last - GB_J_SECTOR, GB_J_SECTOR):
+        last -= GB_J_SECTOR
     while last > at and segment[last - 1] == 0:
         last -= 1
     s.dirty = last - at

@@ -3,8 +3,7 @@
 #  1. Room is counted in bytes of synced, allocated files. An intent is accepted only if its record, its outcome at its
 #     largest, and a commit for each fit beside everything promised before. So an outcome always has its place.
 #  2. The next record or commit never straddles segments; the bytes a segment may lose that way are not counted as room.
-#  3. While less than one segment is unpromised the writer reserves another; if the disk is full it says so (FULL for new
-#     intents) and tries again every second.
+#  3. While less than one segment is unpromised another is reserved (journal_reserve.pxi).
 
 cdef enum:
     GB_J_OUTCOME_SIZE = 52 + 6 + 768 + 2048 + 512
@@ -17,11 +16,14 @@ cdef inline u64 gb_j_unused(u64 size, u64 pos) noexcept nogil:
 
 
 cdef inline void gb_j_count_room(gb_journal* j) noexcept nogil:
-    cdef u64 room = gb_j_unused(j.segment.size, j.pos)
-    room += j.spares * gb_j_unused(j.options.segment_bytes, GB_J_SEGMENT_HEAD)
-    gb_mutex_lock(&j.mutex)
-    j.free = room
-    gb_mutex_unlock(&j.mutex)
+    """Under the mutex, after whatever changed the segment or the spares."""
+    j.free = gb_j_unused(j.segment.size, j.pos)
+    j.free += j.spares * gb_j_unused(j.options.segment_bytes, GB_J_SEGMENT_HEAD)
+
+
+cdef inline bint gb_j_is_low(gb_journal* j) noexcept nogil:
+    """Rule 3. Under the mutex."""
+    return j.free < j.owed + GB_J_KEEP + j.options.segment_bytes and j.spares < GB_J_SPARES
 
 
 cdef inline u64 gb_j_need(const gb_ticket* t) noexcept nogil:
@@ -38,45 +40,6 @@ cdef inline u64 gb_j_settled(const gb_ticket* t, bint encoded) noexcept nogil:
     if t.kind == GB_J_OUTCOME:
         return GB_J_OUTCOME_SIZE + GB_J_COMMIT_SIZE
     return t.size + GB_J_COMMIT_SIZE if encoded else gb_j_need(t)
-
-
-cdef inline bint gb_j_reserve(gb_journal* j) noexcept nogil:
-    """Makes one more spare; False with stats.last_errno."""
-    cdef char name[40]
-    cdef int fd
-    gb_j_name(name, b"reserve", j.next_spare)
-    fd = gb_j_create(j.dir, name, <i64>j.options.segment_bytes)
-    if fd < 0:
-        j.stats.last_errno = gb_errno()
-        return False
-    j.spare_fd[j.spares] = fd
-    j.spare_number[j.spares] = j.next_spare
-    j.next_spare += 1
-    j.spares += 1
-    gb_j_count_room(j)
-    return True
-
-
-cdef inline bint gb_j_is_low(gb_journal* j) noexcept nogil:
-    cdef bint low
-    gb_mutex_lock(&j.mutex)
-    low = j.free < j.owed + GB_J_KEEP + j.options.segment_bytes
-    gb_mutex_unlock(&j.mutex)
-    return low and j.spares < GB_J_SPARES
-
-
-cdef inline void gb_j_keep_room(gb_journal* j) noexcept nogil:
-    """Rule 3."""
-    cdef i64 now = gb_mono_ns()
-    if now < j.spare_retry_ns:
-        return
-    while gb_j_is_low(j):
-        if not gb_j_reserve(j):
-            j.spare_retry_ns = now + 1000000000
-            return
-    gb_mutex_lock(&j.mutex)
-    j.hungry = False
-    gb_mutex_unlock(&j.mutex)
 
 
 cdef inline bint gb_j_note_segment(gb_journal* j, u64 first, i64 time_ms) noexcept nogil:
@@ -109,15 +72,18 @@ cdef inline bint gb_j_roll(gb_journal* j, i64 now_ms) noexcept nogil:
     cdef char old[40]
     cdef char new[40]
     cdef u8 encoded[128]
-    cdef int fd
-    if j.spares == 0 and not gb_j_reserve(j):
-        return False
+    cdef int fd = -1
     gb_j_forget_segments(j, now_ms)
     if not gb_j_note_segment(j, j.next, now_ms):
         return False
-    j.spares -= 1
-    fd = j.spare_fd[j.spares]
-    gb_j_name(old, b"reserve", j.spare_number[j.spares])
+    gb_mutex_lock(&j.mutex)
+    if j.spares:
+        j.spares -= 1
+        fd = j.spare_fd[j.spares]
+        gb_j_name(old, b"reserve", j.spare_number[j.spares])
+    gb_mutex_unlock(&j.mutex)
+    if fd < 0:
+        return False
     gb_j_name(new, b"journal", j.next)
     gb_close(j.fd)
     j.fd = fd
@@ -135,5 +101,7 @@ cdef inline bint gb_j_roll(gb_journal* j, i64 now_ms) noexcept nogil:
     if gb_j_write(fd, encoded, GB_J_SEGMENT_HEAD, 0) != 0 or gb_j_sync(fd) != 0 or gb_j_promote(j.dir, old, new) != 0:
         j.stats.last_errno = gb_errno()
         return False
+    gb_mutex_lock(&j.mutex)
     gb_j_count_room(j)
+    gb_mutex_unlock(&j.mutex)
     return True

@@ -1,7 +1,7 @@
 # The writer thread: takes what waits, commits it as groups, tells those who wait. Needs journal_room.pxi.
 #
-#  1. Idle, it commits at once. Under load it starts a group no sooner than the interval after the last one ended, so each
-#     group carries many records. Refusals alone wait up to 50 ms: nobody waits for them.
+#  1. Idle, it commits at once. Else it starts a group no sooner than 1 ms after the last one ended, 2 ms if that one was
+#     large: a group costs CPU, and two of half the size cost twice. Refusals alone wait 50 ms: nobody waits for them.
 #  2. A failed write, sync, signature or segment change breaks the journal: this group, everything queued and everything
 #     submitted later is answered GB_JOURNAL_BROKEN until the process starts anew. It never tries again: after a failed
 #     fsync nobody knows what the disk holds.
@@ -47,7 +47,6 @@ cdef inline void gb_j_break(gb_journal* j, gb_ticket* rest) noexcept nogil:
     j.tail = NULL
     j.queued = 0
     j.urgent = 0
-    j.hungry = False
     gb_mutex_unlock(&j.mutex)
     for i in range(j.group_n):
         gb_j_answer(j.group[i], GB_JOURNAL_BROKEN)
@@ -129,7 +128,9 @@ cdef inline bint gb_j_write_group(gb_journal* j, gb_ticket** list_) noexcept nog
     gb_mutex_lock(&j.mutex)
     j.owed -= settled
     j.open -= closed
-    j.free = gb_j_unused(j.segment.size, j.pos) + j.spares * gb_j_unused(j.options.segment_bytes, GB_J_SEGMENT_HEAD)
+    gb_j_count_room(j)
+    if gb_j_is_low(j):
+        gb_cond_signal(&j.wake_maker)
     gb_mutex_unlock(&j.mutex)
     gb_j_publish(j, &tree, value)
     return True
@@ -137,18 +138,12 @@ cdef inline bint gb_j_write_group(gb_journal* j, gb_ticket** list_) noexcept nog
 
 cdef inline void gb_j_wait(gb_journal* j) noexcept nogil:
     """Until there is something to do. Under the mutex."""
-    cdef i64 now
     while not j.stopping and j.urgent == 0 and j.queued < GB_J_GROUP:
-        now = gb_mono_ns()
         j.idle = True
         if j.queued:
-            if now >= j.refusal_due_ns:
+            if gb_mono_ns() >= j.refusal_due_ns:
                 break
             gb_cond_wait_until(&j.wake, &j.mutex, j.refusal_due_ns)
-        elif j.hungry:
-            if now >= j.spare_retry_ns:
-                break
-            gb_cond_wait_until(&j.wake, &j.mutex, j.spare_retry_ns)
         else:
             gb_cond_wait(&j.wake, &j.mutex)
     j.idle = False
@@ -161,9 +156,9 @@ cdef inline gb_ticket* gb_j_take_queue(gb_journal* j, bint* stopping) noexcept n
     cdef bint hurry
     gb_mutex_lock(&j.mutex)
     gb_j_wait(j)
-    hurry = j.stopping or j.queued >= GB_J_GROUP or j.queued == 0
+    hurry = j.stopping or j.queued >= GB_J_GROUP
     gb_mutex_unlock(&j.mutex)
-    due = j.last_commit_ns + j.options.interval_us * 1000
+    due = j.last_commit_ns + j.options.interval_us * (2000 if j.loaded else 1000)
     if not hurry and gb_mono_ns() < due:
         gb_sleep_until(due)
     gb_mutex_lock(&j.mutex)
@@ -204,8 +199,6 @@ cdef void* gb_j_main(void* opaque) noexcept nogil:
                 break
             if not gb_j_write_group(j, &list_):
                 break
-        if j.state == GB_JOURNAL_OK and not stopping:
-            gb_j_keep_room(j)
     if j.state == GB_JOURNAL_OK:
         gb_j_write_stop(j)
     return NULL

@@ -40,6 +40,7 @@ include "native/core/journal_ticket.pxi"
 include "native/core/journal_group.pxi"
 include "native/core/journal_room.pxi"
 include "native/core/journal_writer.pxi"
+include "native/core/journal_reserve.pxi"
 include "native/core/journal.pxi"
 include "native/core/journal_open.pxi"
 
