@@ -9,6 +9,7 @@ A program imports this before anything that imports gRPC (see bus.exchange.tls).
 from __future__ import annotations
 
 from bus.exchange import (  # isort: skip - first, see above
+    ConfigError,
     Refused,
     call_context,
     connect,
@@ -21,28 +22,48 @@ from bus.exchange import (  # isort: skip - first, see above
 
 import argparse
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
 from bus.exchange.channel import Channel
+from bus.exchange.tls import TlsError
+from native.snapshot import SnapshotError
+from pki.errors import ProfileError
 
 __all__ = [
+    "CannotStart",
     "answered_by_provider",
     "argument_parser",
     "asking_for",
     "calling",
     "fixed_text",
+    "program",
     "serve_until_told",
     "state_folder",
 ]
 
 Registration = tuple[Callable[[Any, Any], None], object]
 _Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CannotStart(Exception):
+    """An adapter cannot start; the text says what to do."""
+
+
+def program(main: Callable[[list[str]], int]) -> NoReturn:
+    """Run an adapter's main with the command line. What stands in the way of a start is one line, not a stack trace."""
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (CannotStart, ConfigError, TlsError, SnapshotError, ProfileError, OSError) as error:
+        sys.exit(f"cannot start: {error}")
+    except sqlite3.Error as error:
+        sys.exit(f"cannot start: the database in the state folder cannot be used ({error}); give another folder")
 
 
 def argument_parser(description: str, *, with_state: bool = True) -> argparse.ArgumentParser:

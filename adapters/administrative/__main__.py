@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from adapters.runtime import (  # isort: skip - first, before anything that imports gRPC
     argument_parser,
+    program,
     serve_until_told,
 )
 
 import asyncio
-import sys
 
 from vn.administrative.v1.administrative_pb2_grpc import add_AdministrativeUnitServiceServicer_to_server
 
@@ -24,4 +24,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(main)

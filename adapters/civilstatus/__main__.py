@@ -10,12 +10,12 @@ from adapters.runtime import (  # isort: skip - first, before anything that impo
     argument_parser,
     asking_for,
     calling,
+    program,
     serve_until_told,
     state_folder,
 )
 
 import asyncio
-import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,4 +43,4 @@ async def _serve(config: Path, book: BirthBook) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(main)

@@ -6,14 +6,15 @@ At the first start the people of the seed are made and stored; later starts find
 from __future__ import annotations
 
 from adapters.runtime import (  # isort: skip - first, before anything that imports gRPC
+    CannotStart,
     argument_parser,
+    program,
     serve_until_told,
     state_folder,
 )
 
 import asyncio
 import secrets
-import sys
 from contextlib import closing
 
 from vn.population.v1.population_pb2_grpc import add_PopulationServiceServicer_to_server
@@ -21,7 +22,7 @@ from vn.population.v1.population_pb2_grpc import add_PopulationServiceServicer_t
 from adapters.administrative.table import load_table
 from adapters.population.generate import DEFAULT_PEOPLE, DEFAULT_SEED, DEFAULT_YEAR, generate
 from adapters.population.service import Population
-from adapters.population.store import SqliteStore
+from adapters.population.store import SqliteStore, StoreMismatch
 
 
 def main(arguments: list[str]) -> int:
@@ -32,11 +33,14 @@ def main(arguments: list[str]) -> int:
     table = load_table()
     with closing(SqliteStore(state_folder(given.state) / "population.db")) as store:
         origin = {"seed": str(given.seed), "people": str(given.people), "year": str(DEFAULT_YEAR)}
-        store.fill(origin, lambda: generate(table, given.seed, given.people, DEFAULT_YEAR))
+        try:
+            store.fill(origin, lambda: generate(table, given.seed, given.people, DEFAULT_YEAR))
+        except StoreMismatch as error:
+            raise CannotStart(str(error)) from error
         servicer = Population(store, table, lambda: secrets.randbelow(1_000_000))
         asyncio.run(serve_until_told(given.config, (add_PopulationServiceServicer_to_server, servicer)))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    program(main)

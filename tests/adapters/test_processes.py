@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +19,7 @@ from vn.common.v1.person_pb2 import SEX_MALE, PartialDate, PersonName
 
 from adapters.administrative.table import NEW_LIST, OLD_LIST
 from adapters.population.records import PersonRecord
+from adapters.runtime import state_folder
 from bus.exchange import ProviderError, exceptions
 from tests.adapters.nation import ADAPTERS, PURPOSE, Running, running
 
@@ -97,11 +101,22 @@ async def test_noes_of_the_registers_reach_the_portal_as_fixed_texts(nation: Run
     assert not (await births(nation).RegisterBirth(birth(couple, ward="00019"), timeout=10)).HasField("certificate")
 
 
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_start_without_a_usable_configuration_is_told_in_one_line(name: str, tmp_path: Path) -> None:
+    state = [] if name == "administrative" else ["--state", str(tmp_path / "state")]
+    ran = subprocess.run(
+        [sys.executable, "-m", f"adapters.{name}", "--config", str(tmp_path / "none.yaml"), *state],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("cannot start: ")
+    assert ran.stderr.count("\n") == 1
+
+
 def test_state_of_an_adapter_is_for_its_owner_only(tmp_path: Path) -> None:
-    import os
-
-    from adapters.runtime import state_folder
-
     before = os.umask(0o022)
     try:
         folder = state_folder(tmp_path / "a" / "b")
