@@ -2,8 +2,8 @@
 #
 # Rules of this folder. Every function is `noexcept nogil`, touches no Python object and is named gb_. A pointer never
 # travels without its length (gb_span, or a stated fixed size). Tables are static C constants: module-level initial
-# values of Cython would run in Python only, never in Envoy. Division is unsigned and by constants, nothing is kept by thread. The
-# including file sets `cdivision=True, boundscheck=False, wraparound=False`.
+# values of Cython would run in Python only, never in Envoy. Division is unsigned and by constants; nothing is kept by
+# thread. The including file sets `cdivision=True, boundscheck=False, wraparound=False`.
 
 cdef extern from *:
     """
