@@ -78,13 +78,14 @@ cdef u32 submit_intent(gate_call *c) noexcept nogil:
     return 0
 
 cdef bint goes_on(const char *p, size_t n) noexcept nogil:
-    # The request metadata that may reach a provider.
+    # The request metadata that may reach a provider. x-forwarded-proto is Envoy's own: without it no route matches; the
+    # route removes it.
     if n > 0 and p[0] == c':':
         return True
     if text_starts(p, n, b"govbus-"):
         return True                     # check 2 refused all but ours; ours replace what was there
     return (text_is(p, n, b"content-type") or text_is(p, n, b"te") or text_is(p, n, b"grpc-timeout")
-            or text_is(p, n, b"user-agent") or text_is(p, n, b"traceparent"))
+            or text_is(p, n, b"user-agent") or text_is(p, n, b"traceparent") or text_is(p, n, b"x-forwarded-proto"))
 
 cdef bint comes_back(const char *p, size_t n) noexcept nogil:
     # The response metadata that may reach a client.

@@ -154,7 +154,7 @@ cdef gb_ticket *outcome_ticket(gate_call *c, u32 outcome, u32 reason) noexcept n
         gb_sha256(c.response_signature_bytes, c.response_signature_size, ticket.response_signature_digest)
         gb_header_digest(gb_literal(b"govbus/response/v1"), gb_make_span(c.response_bytes, c.response_size),
                          ticket.response_digest)
-    if outcome == GB_J_OUTCOME_DONE or c.stream_open:
+    if (outcome == GB_J_OUTCOME_DONE or c.stream_open) and c.frames.bytes != 0:
         ticket.messages_released = c.frames.messages
         ticket.bytes_released = c.frames.bytes
         gb_frames_digest(&c.frames, ticket.released_digest)
