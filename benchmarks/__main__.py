@@ -102,7 +102,7 @@ def _variants(only: list[str], world: World, stack: ExitStack) -> list[Variant]:
         if "batched" in only:
             found.append(Variant("batched", "govbus", govbus, 64, 1024))
         if "single" in only:
-            found.append(Variant("single", "govbus, one signature a call", govbus, 1, 1))
+            found.append(Variant("single", "govbus, 1 call a signature", govbus, 1, 1))
     if "python" in only:
         found.append(Variant("python", "Python forwarder", stack.enter_context(PythonForwarder(world)), 64, 1024))
     return found
