@@ -1,7 +1,7 @@
 """The three adapters as three processes of a real instance: own keys each, own state each, a broker between them.
 
-The broker is the benchmark's forwarder in Python, which speaks the whole protocol and lets a test see the headers that
-pass. The same adapters behind the real gate are the demonstration's.
+The broker is the real one, or, where a test must see the headers that pass, the benchmark's forwarder in Python, which
+speaks the whole protocol.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from vn.population.v1 import population_pb2
 from benchmarks.python_forwarder import BrokerSetup, Pairs, PythonBroker
 from bus.edge.instance import Instance, make_instance
 from bus.edge.nation import GrantPlan, Nation, SubsystemPlan, contract_image
+from bus.engines.broker import Broker
 from bus.exchange import TlsFiles, connect, load_client_config, metadata
 from bus.exchange.channel import Channel
 from bus.exchange.trust import SnapshotFile, load_policy_key
@@ -64,9 +65,9 @@ def nation() -> Nation:
 class WatchingBroker(PythonBroker):
     """Keeps the header of every request that it passes on."""
 
-    def __init__(self, setup: BrokerSetup) -> None:
+    def __init__(self, setup: BrokerSetup, passed: list[RequestHeader]) -> None:
         super().__init__(setup)
-        self.passed: list[RequestHeader] = []
+        self.passed = passed
 
     def to_provider(self, pairs: Pairs, body: bytes) -> tuple[Pairs, bytes]:
         self.passed += [decode_request_header(bytes(value)) for key, value in pairs if key == metadata.REQUEST]  # type: ignore[arg-type]
@@ -79,7 +80,8 @@ class Running:
 
     instance: Instance
     state: Path
-    broker: WatchingBroker
+    passed: list[RequestHeader]
+    """Headers seen by a watching broker; the real one shows nobody anything."""
     portal: Channel
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
 
@@ -106,15 +108,19 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Running]:
+async def running(folder: Path, *, watching: bool = False) -> AsyncIterator[Running]:
     """Instance, broker, portal and all three adapters."""
     instance = make_instance(folder / "an instance", nation(), now=datetime.now(UTC))
+    passed: list[RequestHeader] = []
     async with AsyncExitStack() as stack:
-        broker = WatchingBroker(_broker_setup(instance))
-        await broker.start()
-        stack.push_async_callback(broker.stop, 0.2)
+        if watching:
+            broker = WatchingBroker(_broker_setup(instance), passed)
+            await broker.start()
+            stack.push_async_callback(broker.stop, 0.2)
+        else:
+            stack.enter_context(Broker(instance.broker_home(BROKER)))
         portal = await stack.enter_async_context(connect(load_client_config(instance.config(PORTAL))))
-        found = Running(instance, folder, broker, portal)
+        found = Running(instance, folder, passed, portal)
 
         async def stop_all() -> None:
             await asyncio.gather(*(found.stop(name) for name in list(found.processes)))
