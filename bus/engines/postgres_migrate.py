@@ -10,7 +10,6 @@
 
 from pathlib import Path
 
-from alembic.config import Config
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import ScriptDirectory
@@ -45,7 +44,7 @@ def migrate(database: Database, folder: Path, target: str = "head") -> str:
                 raise EngineError(
                     f"database {database.name} was migrated by a newer govbus (revision {unknown[0]}); upgrade govbus"
                 )
-            return list(scripts._upgrade_revs(revision, heads))
+            return list(scripts._upgrade_revs(revision, heads))  # type: ignore[arg-type]  # says str, takes heads
 
         known = {script.revision for script in scripts.walk_revisions()}
         context = MigrationContext.configure(connection, opts={"fn": steps, "script": scripts})
