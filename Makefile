@@ -50,6 +50,6 @@ release-baseline: env ## a release only: what buf breaking compares with from no
 	@.venv/bin/buf build protos --exclude-source-info -o protos/baseline.binpb
 
 clean: ## remove the environment and everything built
-	@rm -rf .venv build dist govbus.egg-info .mypy_cache .ruff_cache native/_fast.c native/gate/gate.c native/gate/gate.h
+	@rm -rf .venv build dist govbus.egg-info .mypy_cache .ruff_cache native/_fast.c native/gate/gate.c native/gate/gate.h benchmarks/native/build
 	@find native -name '*.so' -delete
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

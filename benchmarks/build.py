@@ -10,7 +10,7 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["BuildError", "Tools", "build_tools"]
+__all__ = ["BuildError", "Tools", "build_tools", "has_nghttp2"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SOURCE = _ROOT / "benchmarks" / "native"
@@ -36,6 +36,12 @@ class Tools:
     corpus: Path
     echo: Path
     load: Path
+
+
+def has_nghttp2() -> bool:
+    """Whether the one library that nothing else here needs is installed (`make bench` installs it)."""
+    probe = ["cc", "-E", "-x", "c", "-include", "nghttp2/nghttp2.h", "/dev/null"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
 def build_tools(directory: Path = _BUILD) -> Tools:
