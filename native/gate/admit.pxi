@@ -94,42 +94,47 @@ cdef bint comes_back(const char *p, size_t n) noexcept nogil:
             or text_is(p, n, b"govbus-response-bin") or text_is(p, n, b"govbus-response-signature-bin")
             or text_is(p, n, b"govbus-response-salt-bin"))
 
-cdef void strip(void *f, unsigned int headers, bint request) noexcept nogil:
-    # Removes everything else. Names are copied first: a setter moves the map. What does not fit is removed next round.
-    cdef envoy_header found[GATE_HEADERS_MAX]
-    cdef char names[4096]
-    cdef size_t lengths[GATE_HEADERS_MAX]
-    cdef size_t n, i, at, count
+cdef bint strip(void *f, unsigned int headers, bint request) noexcept nogil:
+    # Removes everything else. Names are copied before the first setter, which moves the map. False: more than Envoy's own
+    # limits let through, so nothing may pass.
+    cdef envoy_header found[GATE_STRIP_MAX]
+    cdef char names[GATE_STRIP_BYTES]
+    cdef size_t lengths[GATE_STRIP_MAX]
+    cdef size_t n = envoy_headers_size(f, headers)
+    cdef size_t i
+    cdef size_t at = 0
+    cdef size_t count = 0
     cdef bint keep
-    while True:
-        n = envoy_headers_size(f, headers)
-        if n == 0 or n > GATE_HEADERS_MAX or not envoy_get_headers(f, headers, found):
-            return
-        at = 0
-        count = 0
-        for i in range(n):
-            if request:
-                keep = goes_on(found[i].key, found[i].key_length)
-            else:
-                keep = comes_back(found[i].key, found[i].key_length)
-            if keep or found[i].key_length > sizeof(names) - at:
-                continue
-            memcpy(names + at, found[i].key, found[i].key_length)
-            lengths[count] = found[i].key_length
-            at += found[i].key_length
-            count += 1
-        if count == 0:
-            return
-        at = 0
-        for i in range(count):
-            envoy_set_header(f, headers, buf_of(names + at, lengths[i]), buf_of(NULL, 0))
-            at += lengths[i]
+    if n == 0:
+        return True
+    if n > GATE_STRIP_MAX or not envoy_get_headers(f, headers, found):
+        return False
+    for i in range(n):
+        if request:
+            keep = goes_on(found[i].key, found[i].key_length)
+        else:
+            keep = comes_back(found[i].key, found[i].key_length)
+        if keep:
+            continue
+        if found[i].key_length > sizeof(names) - at:
+            return False
+        memcpy(names + at, found[i].key, found[i].key_length)
+        lengths[count] = found[i].key_length
+        at += found[i].key_length
+        count += 1
+    at = 0
+    for i in range(count):
+        envoy_set_header(f, headers, buf_of(names + at, lengths[i]), buf_of(NULL, 0))
+        at += lengths[i]
+    return True
 
 cdef void admit(gate_call *c) noexcept nogil:
     # The intent is durable: to the provider, with the proof that it is.
     cdef gb_subsystem provider
     gb_policy_subsystem_get(&c.policy.snapshot.policy, c.provider, &provider)
-    strip(c.f, HEADERS_REQUEST, True)
+    if not strip(c.f, HEADERS_REQUEST, True):
+        submit_outcome(c, GB_R_METADATA_TOO_LARGE)
+        return
     put_value(c.f, HEADERS_REQUEST, b"govbus-admission-bin", c.intent.record, c.intent.record_n)
     put_value(c.f, HEADERS_REQUEST, b"govbus-admission-signature-bin", c.intent.proof, c.intent.proof_n)
     envoy_set_header(c.f, HEADERS_REQUEST, buf_text(b"govbus-gatekey-bin"),

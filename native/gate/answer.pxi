@@ -224,10 +224,12 @@ cdef void release_answer(gate_call *c) noexcept nogil:
         count_refusal(c, c.pending)
         overwrite_status(c, c.pending)
     else:
+        if not c.stream_open and not strip(c.f, HEADERS_RESPONSE, False):
+            withhold(c)
+            return
         count_call(c, b"done")
-        if not c.stream_open:
-            strip(c.f, HEADERS_RESPONSE, False)
-    if not c.trailers_only:
-        strip(c.f, TRAILERS_RESPONSE, False)
+    if not c.trailers_only and not strip(c.f, TRAILERS_RESPONSE, False):
+        withhold(c)
+        return
     put_receipt(c, headers)
     envoy_continue_encoding(c.f)

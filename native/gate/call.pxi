@@ -24,6 +24,8 @@ cdef enum:
     GATE_BODY_LIMIT = 4194304
     GATE_BUFFER_LIMIT = 4718592 # what Envoy may hold for a stream: the body limit and slack, so that we refuse first
     GATE_HEADERS_MAX = 64       # entries of one header map
+    GATE_STRIP_MAX = 256        # beyond what the listener and clusters let through
+    GATE_STRIP_BYTES = 65536
     GATE_SKEW_MS = 30000
     GATE_HOLD_MS = 90000
     GATE_LIFETIME_MS = 60000    # of a method the snapshot does not know; such a call ends at check 8

@@ -92,8 +92,10 @@ cdef public unsigned int envoy_dynamic_module_on_http_filter_request_trailers(vo
     # gRPC requests have no trailers; an HTTP/2 client may send some. They end the body and go no further.
     cdef gate_call *c = <gate_call *> m
     if c.state == GATE_BODY:
-        strip(f, TRAILERS_REQUEST, True)
-        end_request(c)
+        if strip(f, TRAILERS_REQUEST, True):
+            end_request(c)
+        else:
+            refuse_recorded(c, GB_R_METADATA_TOO_LARGE)
     return ENVOY_TRAILERS_STOP
 
 cdef public void envoy_dynamic_module_on_http_filter_scheduled(void *f, const void *m, uint64_t event) noexcept nogil:
@@ -170,8 +172,10 @@ cdef public unsigned int envoy_dynamic_module_on_http_filter_response_headers(
         submit_outcome(c, GB_R_PROVIDER_UNSIGNED)
         return ENVOY_HEADERS_STOP
     if c.kind == 2:
+        if not strip(f, HEADERS_RESPONSE, False):
+            submit_outcome(c, GB_R_PROVIDER_UNSIGNED)
+            return ENVOY_HEADERS_STOP
         c.stream_open = True
-        strip(f, HEADERS_RESPONSE, False)
         return ENVOY_HEADERS_CONTINUE
     return ENVOY_HEADERS_STOP
 
