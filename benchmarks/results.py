@@ -84,6 +84,9 @@ class Results:
         console.print(self._ratio_table())
         if self.steady:
             console.print(self._steady_table())
+        busy = float(str(self.machine["load_average_before"]))
+        if busy > 0.3:
+            console.print(f"The machine was busy with other things (load {busy:.1f}): trust the ratios, if anything.")
         for one in self._slices():
             if not one.clean:
                 console.print(f"[red]{one.variant}: refused {one.refused}, faults {one.faults}[/red]")
@@ -92,7 +95,7 @@ class Results:
         table = Table(title="Full load: median of the rounds", title_justify="left")
         table.add_column("data plane", no_wrap=True)
         table.add_column("CPU µs/call (low-high)", justify="right", no_wrap=True)
-        for name in ("calls/s", "p50 ms", "p99 ms", "batch: client", "provider", "commit", "refused"):
+        for name in ("cores", "calls/s", "p50 ms", "p99 ms", "batch: client", "provider", "commit", "refused"):
             table.add_column(name, justify="right")
         for variant in self.variants:
             slices = self._of(variant.name)
@@ -100,6 +103,7 @@ class Results:
             table.add_row(
                 variant.title,
                 _spread([one.cpu_us for one in slices], ".1f"),
+                f"{median(one.cpu_us * one.calls_per_second for one in slices) / 1e6:.2f}",
                 f"{median(one.calls_per_second for one in slices):,.0f}",
                 f"{median(one.latency_ms['p50'] for one in slices):.1f}",
                 f"{median(one.latency_ms['p99'] for one in slices):.1f}",
