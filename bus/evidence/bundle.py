@@ -27,6 +27,8 @@ _LIMITS: Final = {
     "receipt_signature": 512,
     "gate_key": 512,
     "gate_key_signature": 512,
+    "outcome_gate_key": 512,
+    "outcome_gate_key_signature": 512,
     "intent_entry": 32,
     "outcome_entry": 32,
 }
@@ -34,6 +36,7 @@ _TOGETHER: Final = (
     ("admission", "admission_signature", "intent_entry"),
     ("receipt", "receipt_signature", "outcome_entry"),
     ("response_header", "response_signature"),
+    ("outcome_gate_key", "outcome_gate_key_signature"),
 )
 _REQUIRED: Final = ("policy_key", "snapshot", "request_header", "request_signature", "gate_key", "gate_key_signature")
 
@@ -66,6 +69,8 @@ class Bundle:
     response_frames: bytes = b""
     grpc_message: bytes = b""
     status_details: bytes = b""
+    outcome_gate_key: bytes = b""
+    outcome_gate_key_signature: bytes = b""
 
     def __repr__(self) -> str:  # bodies and salts never reach a log
         return f"Bundle({len(self.request_header)} bytes of request header)"
@@ -109,6 +114,8 @@ def _verify_parts(bundle: Bundle) -> None:
     for names in _TOGETHER:
         if len({bool(getattr(bundle, name)) for name in names}) > 1:
             raise BundleError(f"{' and '.join(names)} come together or not at all")
+    if bundle.outcome_gate_key and not (bundle.admission and bundle.receipt):
+        raise BundleError("a second gate key is for a receipt beside an admission")
     if not bundle.admission and not bundle.receipt:
         raise BundleError("neither admission nor receipt: nothing says when the call was made")
     for salt, parts in (

@@ -56,6 +56,7 @@ class Case:
     trust: SnapshotView
     request: RequestHeader
     gate_key: VerifiedGateKey
+    outcome_gate_key: VerifiedGateKey
     admission: Admission | None = None
     receipt: Receipt | None = None
     response: ResponseHeader | None = None
@@ -114,24 +115,15 @@ class Case:
         return "holds"
 
     def certified_gate_key(self) -> str:
-        bundle, broker, at_ms = self.bundle, self.request.broker, self.intent_time_ms
-        self._owned_key(bundle.gate_key_signature, broker, at_ms)
-        key = self.trust.key(decode_signature(bundle.gate_key_signature).key_id)
-        try:
-            found = verify_gate_key(
-                bundle.gate_key,
-                bundle.gate_key_signature,
-                key=key,
-                at_ms=at_ms,
-                reason=Reason.RECEIPT_INVALID,
-                cache=None,
+        bundle, broker = self.bundle, self.request.broker
+        self.gate_key = self.outcome_gate_key = self._gate_key(
+            bundle.gate_key, bundle.gate_key_signature, self.intent_time_ms
+        )
+        if bundle.outcome_gate_key:
+            self.outcome_gate_key = self._gate_key(
+                bundle.outcome_gate_key, bundle.outcome_gate_key_signature, self._answered_ms
             )
-        except ResponseRefused as error:
-            raise StepFailed("the broker's signing key did not certify this gate key") from error
-        if found.broker != broker or not found.not_before_ms <= at_ms <= found.not_after_ms:
-            raise StepFailed("the gate key is of another broker, or was not valid at the intent time")
-        self.gate_key = found
-        return f"{found.public_key.key_id.hex()[:16]} of {broker}"
+        return f"{self.gate_key.public_key.key_id.hex()[:16]} of {broker}"
 
     def admission_binding(self) -> str | None:
         admission, bundle = self.admission, self.bundle
@@ -148,7 +140,7 @@ class Case:
     def admission_signature(self) -> str | None:
         if self.admission is None:
             return None
-        return self._by_gate(ADMISSION_TYPE, self.bundle.admission, self.bundle.admission_signature)
+        return self._by_gate(ADMISSION_TYPE, self.bundle.admission, self.bundle.admission_signature, self.gate_key)
 
     def receipt_binding(self) -> str | None:
         receipt, bundle = self.receipt, self.bundle
@@ -173,7 +165,7 @@ class Case:
     def receipt_signature(self) -> str | None:
         if self.receipt is None:
             return None
-        return self._by_gate(RECEIPT_TYPE, self.bundle.receipt, self.bundle.receipt_signature)
+        return self._by_gate(RECEIPT_TYPE, self.bundle.receipt, self.bundle.receipt_signature, self.outcome_gate_key)
 
     def response_header(self) -> str | None:
         self.response = response = self._decoded(decode_response_header, self.bundle.response_header, "response header")
@@ -279,15 +271,26 @@ class Case:
         except SignatureRefused as error:
             _refuse(error)
 
-    def _by_gate(self, type_: str, record: bytes, signature: bytes) -> str:
+    def _gate_key(self, encoded: bytes, signature: bytes, at_ms: int) -> VerifiedGateKey:
+        """A gate key of the header's broker, certified by its registered key, both valid at `at_ms`."""
+        key = self.trust.key(self._owned_key(signature, self.request.broker, at_ms))
+        try:
+            found = verify_gate_key(encoded, signature, key=key, at_ms=at_ms, reason=Reason.RECEIPT_INVALID, cache=None)
+        except ResponseRefused as error:
+            raise StepFailed("the broker's signing key did not certify this gate key") from error
+        if found.broker != self.request.broker or not found.not_before_ms <= at_ms <= found.not_after_ms:
+            raise StepFailed("the gate key is of another broker, or was not valid at that time")
+        return found
+
+    def _by_gate(self, type_: str, record: bytes, signature: bytes, gate_key: VerifiedGateKey) -> str:
         try:
             decoded = decode_signature(signature)
         except CodecError as error:
             raise StepFailed(f"the signature is not canonical: {error}") from error
-        if decoded.key_id != self.gate_key.public_key.key_id:
+        if decoded.key_id != gate_key.public_key.key_id:
             raise StepFailed("signed by another key than the gate key")
         try:
-            verify_by_point(type_, record, decoded, self.gate_key.public_key, None)
+            verify_by_point(type_, record, decoded, gate_key.public_key, None)
         except SignatureRefused as error:
             _refuse(error)
         return f"holds, {decoded.index + 1} of {decoded.size} in its batch"

@@ -5,7 +5,8 @@
  3. request header       canonical
  4. client key           registered to the header's client, valid at the intent time
  5. client signature     over the request header
- 6. gate key             of the header's broker, certified by its registered key, valid at the intent time
+ 6. gate key             of the header's broker, certified by its registered key, valid at the intent time (and a second
+                         one at the outcome time, when the broker was started again in between)
  7. admission            names this request, this signature and this broker
  8. admission signature  by the gate key
  9. receipt              names this request, this admission and this answer

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 from bus.edge.instance import Instance
 from bus.evidence.bundle import Bundle
@@ -67,8 +68,13 @@ def sign(signer: Signer, type_: str, header: bytes, *, among: int = 1) -> bytes:
     return sign_batch(signer, [*others, (type_, header)])[-1]
 
 
-def record_call(instance: Instance, *, among: int = 5, answered: bool = True) -> RecordedCall:
-    """Make one call happen on paper: signed, admitted, answered (or not), receipted, journaled."""
+def record_call(
+    instance: Instance, *, among: int = 5, ends: Literal["answered", "failed", "killed"] = "answered"
+) -> RecordedCall:
+    """Make one call happen on paper: signed, admitted, answered (or not), receipted, journaled.
+
+    `killed`: the broker is gone before the outcome; whoever opens the journal next writes that nobody knows.
+    """
     now_ms = time.time_ns() // 1_000_000
     salts = os.urandom(32), os.urandom(32)
     request_frames = frame(b"who lives here?")
@@ -94,8 +100,8 @@ def record_call(instance: Instance, *, among: int = 5, answered: bool = True) ->
     writer = JournalWriter(str(journal), header.broker, gate_key.private_key_der, gate_key.gate_key, gate_key.signature)
     try:
         intent = writer.submit_intent(request, request_signature).wait()
-        response, response_signature = b"", b""
-        if answered:
+        response, response_signature, outcome = b"", b"", (0, 0, b"", b"")
+        if ends == "answered":
             digest, messages = digest_of(response_frames)
             response = encode_response_header(
                 ResponseHeader(
@@ -118,9 +124,9 @@ def record_call(instance: Instance, *, among: int = 5, answered: bool = True) ->
                 released=digest,
                 released_bytes=len(response_frames),
             )
-        else:
-            pending = writer.submit_outcome(request, intent[0], intent[1], outcome=2, reason=110)
-        outcome = pending.wait()
+            outcome = pending.wait()
+        elif ends == "failed":
+            outcome = writer.submit_outcome(request, intent[0], intent[1], outcome=2, reason=110).wait()
     finally:
         writer.close()
     return RecordedCall(
@@ -136,8 +142,8 @@ def record_call(instance: Instance, *, among: int = 5, answered: bool = True) ->
         admission_signature=intent[3],
         response=response,
         response_signature=response_signature,
-        response_salt=salts[1] if answered else b"",
-        response_frames=response_frames if answered else b"",
+        response_salt=salts[1] if response else b"",
+        response_frames=response_frames if response else b"",
         receipt=outcome[2],
         receipt_signature=outcome[3],
     )

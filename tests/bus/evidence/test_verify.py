@@ -61,7 +61,7 @@ def test_it_holds_with_the_admission_alone(call: RecordedCall, bundle: Bundle) -
 
 
 def test_a_call_without_answer_is_evidence_too(tmp_path_factory: pytest.TempPathFactory) -> None:
-    failed = record_call(make_small_nation(tmp_path_factory.mktemp("nation") / "state"), answered=False)
+    failed = record_call(make_small_nation(tmp_path_factory.mktemp("nation") / "state"), ends="failed")
     assert verify_bundle(encode_bundle(bundle_of(failed)), failed.instance.policy_key_point).outcome == "FAILED"
 
 

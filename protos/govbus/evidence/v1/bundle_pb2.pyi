@@ -47,6 +47,8 @@ class Bundle(_message.Message):
     RESPONSE_FRAMES_FIELD_NUMBER: _builtins.int
     GRPC_MESSAGE_FIELD_NUMBER: _builtins.int
     STATUS_DETAILS_FIELD_NUMBER: _builtins.int
+    OUTCOME_GATE_KEY_FIELD_NUMBER: _builtins.int
+    OUTCOME_GATE_KEY_SIGNATURE_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Version of this format: 1. Filled by the exporter."""
     policy_key: _builtins.bytes
@@ -74,7 +76,9 @@ class Bundle(_message.Message):
     receipt_signature: _builtins.bytes
     """The gate key's Signature over it, at most 512 bytes; empty together with the receipt. Filled by the exporter."""
     gate_key: _builtins.bytes
-    """GateKey, at most 512 bytes. Filled by the exporter."""
+    """The GateKey that signed the admission, or the receipt when there is no admission; at most 512 bytes. Filled by the
+    exporter.
+    """
     gate_key_signature: _builtins.bytes
     """The broker's Signature over it, at most 512 bytes. Filled by the exporter."""
     intent_entry: _builtins.bytes
@@ -95,6 +99,12 @@ class Bundle(_message.Message):
     """
     status_details: _builtins.bytes
     """Decoded `grpc-status-details-bin`; empty when there was none or the body is not included. Kept by client or provider."""
+    outcome_gate_key: _builtins.bytes
+    """The GateKey that signed the receipt when it is another: the broker was started again between intent and outcome. At
+    most 512 bytes. Filled by the exporter.
+    """
+    outcome_gate_key_signature: _builtins.bytes
+    """The broker's Signature over it, at most 512 bytes; empty together with the key. Filled by the exporter."""
     def __init__(
         self,
         *,
@@ -119,10 +129,12 @@ class Bundle(_message.Message):
         response_frames: _builtins.bytes = ...,
         grpc_message: _builtins.bytes = ...,
         status_details: _builtins.bytes = ...,
+        outcome_gate_key: _builtins.bytes = ...,
+        outcome_gate_key_signature: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission", b"admission", "admission_signature", b"admission_signature", "gate_key", b"gate_key", "gate_key_signature", b"gate_key_signature", "grpc_message", b"grpc_message", "intent_entry", b"intent_entry", "outcome_entry", b"outcome_entry", "policy_key", b"policy_key", "receipt", b"receipt", "receipt_signature", b"receipt_signature", "request_frames", b"request_frames", "request_header", b"request_header", "request_salt", b"request_salt", "request_signature", b"request_signature", "response_frames", b"response_frames", "response_header", b"response_header", "response_salt", b"response_salt", "response_signature", b"response_signature", "snapshot", b"snapshot", "status_details", b"status_details", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission", b"admission", "admission_signature", b"admission_signature", "gate_key", b"gate_key", "gate_key_signature", b"gate_key_signature", "grpc_message", b"grpc_message", "intent_entry", b"intent_entry", "outcome_entry", b"outcome_entry", "outcome_gate_key", b"outcome_gate_key", "outcome_gate_key_signature", b"outcome_gate_key_signature", "policy_key", b"policy_key", "receipt", b"receipt", "receipt_signature", b"receipt_signature", "request_frames", b"request_frames", "request_header", b"request_header", "request_salt", b"request_salt", "request_signature", b"request_signature", "response_frames", b"response_frames", "response_header", b"response_header", "response_salt", b"response_salt", "response_signature", b"response_signature", "snapshot", b"snapshot", "status_details", b"status_details", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,35 @@
+"""`govbus broker`: one broker instance in the foreground."""
+
+import logging
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bus.cli.output import error_lines
+from bus.engines.broker import Broker
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Run a broker instance.")
+
+
+@app.callback()
+def root() -> None:
+    """Run a broker instance."""
+
+
+@app.command()
+def run(
+    directory: Annotated[Path, typer.Argument(help="The broker's directory: broker.yaml, credentials, snapshot.")],
+) -> None:
+    """Run the broker until SIGINT or SIGTERM, then drain. Prints one line when it is ready."""
+    logging.basicConfig(format="govbus: %(message)s", level=logging.WARNING)
+    # Blocked before any thread starts: the signals wait for sigwait below, whoever gets them.
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    with error_lines(), Broker(directory) as broker:
+        config = broker.config
+        typer.echo(f"ready: {config.identity.path} on {config.listen}, policy version {broker.snapshot_version}")
+        signal.sigwait(signals)

@@ -1,0 +1,79 @@
+"""What every command shares: tables for people, JSON for programs, one line for an error, and what exit codes mean.
+
+    0  done, or verified
+    1  the answer is no: evidence that does not hold
+    2  it could not be done: wrong usage, a file that is missing or wrong; the line on stderr says what to do
+
+Data goes to stdout, everything else to stderr.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+from google.protobuf.message import Error as ProtobufError
+from rich.console import Console
+from rich.table import Table
+
+from bus.edge.yaml_reader import YamlFileError
+from bus.engines.supervisor import EngineError
+from bus.evidence.bundle import BundleError
+from native.policy import PolicyError
+from native.snapshot import SnapshotError
+from pki.errors import ProfileError
+from pki.identity import IdentityError
+
+__all__ = ["NEGATIVE", "UNABLE", "Unable", "echo_json", "error_lines", "print_table"]
+
+NEGATIVE = 1
+UNABLE = 2
+_FILE_WIDTH = 200
+
+
+class Unable(Exception):
+    """A command's own reason for not doing it; the text says what to do instead."""
+
+
+_EXPECTED = (
+    Unable,
+    YamlFileError,
+    EngineError,
+    BundleError,
+    PolicyError,
+    SnapshotError,
+    ProfileError,
+    IdentityError,
+    ProtobufError,
+)
+
+
+@contextmanager
+def error_lines() -> Iterator[None]:
+    """Turn expected errors into one line and exit code 2. What is not expected stays a traceback: it is a bug."""
+    try:
+        yield
+    except _EXPECTED as error:
+        typer.echo(f"govbus: {error}", err=True)
+        raise typer.Exit(UNABLE) from error
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        typer.echo(f"govbus: {error.strerror or error}{where}", err=True)
+        raise typer.Exit(UNABLE) from error
+
+
+def echo_json(value: object) -> None:
+    """One JSON document on stdout."""
+    typer.echo(json.dumps(value, indent=2, sort_keys=True))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
+    """A table on stdout: folded to a terminal's width, wide when it goes to a file; nothing is ever cut off."""
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

@@ -1,0 +1,145 @@
+"""The `govbus` command as people and scripts use it: data on stdout, one line on stderr, exit codes 0, 1, 2."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bus.edge.instance import Instance
+from bus.evidence.bundle import encode_bundle
+from tests.support.nation import BROKER, CALLER, make_small_nation
+from tests.support.recorded_call import RecordedCall, bundle_of, record_call
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+COMMAND = [sys.executable, "-c", "from bus.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Instance:
+    return make_small_nation(tmp_path_factory.mktemp("a nation") / "state")
+
+
+@pytest.fixture(scope="module")
+def call(tmp_path_factory: pytest.TempPathFactory) -> RecordedCall:
+    return record_call(make_small_nation(tmp_path_factory.mktemp("recorded") / "state"))
+
+
+@pytest.fixture
+def bundle(call: RecordedCall, tmp_path: Path) -> Path:
+    path = tmp_path / "call.evidence"
+    path.write_bytes(encode_bundle(bundle_of(call)))
+    return path
+
+
+def govbus(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60)
+
+
+def refused(done: "subprocess.CompletedProcess[str]") -> str:
+    """The one line that says why; no traceback, nothing on stdout."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("govbus: ")
+    return line
+
+
+def test_a_policy_is_compiled_and_shown(instance: Instance, tmp_path: Path) -> None:
+    done = govbus("snapshot", "compile", instance.state / "policy.yaml", "--out", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["version"] == 1
+    done = govbus("snapshot", "compile", instance.state / "policy.yaml", "--out", tmp_path / "out")
+    assert "version 2" in done.stdout
+    key = instance.state / "policy-key.pem"
+    shown = govbus("snapshot", "show", tmp_path / "out" / "broker.snapshot", "--policy-key", key, "--json")
+    facts = json.loads(shown.stdout)
+    assert (facts["version"], facts["signature"], facts["grants"]) == ("2", "verified", "1")
+    own = govbus("snapshot", "show", tmp_path / "out" / f"{CALLER.replace('/', '.')}.snapshot")
+    assert instance.subsystem_id(CALLER).spiffe_id in own.stdout
+
+
+def test_a_wrong_policy_is_refused_at_its_line(instance: Instance, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("version: 1\ntrust_domain: bus.test.example\nsubsystem: []\n")
+    line = refused(govbus("snapshot", "compile", policy, "--out", tmp_path / "out", "--make-key"))
+    assert f"{policy}:3: " in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_signing_key_it_says_what_to_do(instance: Instance, tmp_path: Path) -> None:
+    arguments = ("snapshot", "compile", instance.state / "policy.yaml", "--out", tmp_path, "--key", tmp_path / "none")
+    assert "--make-key" in refused(govbus(*arguments))
+
+
+def test_a_version_never_falls(instance: Instance, tmp_path: Path) -> None:
+    arguments = ("snapshot", "compile", instance.state / "policy.yaml", "--out", tmp_path / "out", "--number", "5")
+    assert govbus(*arguments).returncode == 0
+    refused(govbus(*arguments))
+
+
+@pytest.mark.parametrize("command", [("snapshot", "show"), ("verify",), ("broker", "run"), ("instance", "publish")])
+def test_a_missing_file_is_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
+    assert "No such file" in refused(govbus(*command, tmp_path / "nothing"))
+
+
+def test_something_else_than_a_snapshot_is_one_line(bundle: Path) -> None:
+    refused(govbus("snapshot", "show", bundle))
+
+
+def test_evidence_that_holds_is_verified(call: RecordedCall, bundle: Path) -> None:
+    done = govbus("verify", bundle, "--policy-key", call.instance.state / "policy-key.pem")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("verified")
+    assert done.stderr == ""
+
+
+def test_evidence_on_its_own_anchor_is_verified_with_a_warning(bundle: Path) -> None:
+    done = govbus("verify", bundle)
+    assert done.returncode == 0
+    assert "--policy-key" in done.stderr
+
+
+def test_evidence_as_json(call: RecordedCall, bundle: Path) -> None:
+    found = json.loads(govbus("verify", bundle, "--json").stdout)
+    assert found["verified"] is True
+    assert found["policy_key_pinned"] is False
+    assert found["call"]["case"] == call.header.case_id
+
+
+def test_a_flipped_byte_names_the_step_and_exits_1(bundle: Path) -> None:
+    data = bytearray(bundle.read_bytes())
+    data[data.index(b"who lives")] ^= 1
+    bundle.write_bytes(data)
+    done = govbus("verify", bundle)
+    assert done.returncode == 1
+    assert "step 14 (request body)" in done.stderr
+    failed = json.loads(govbus("verify", bundle, "--json").stdout)
+    assert (failed["verified"], failed["failed"]["number"]) == (False, 14)
+
+
+def test_an_instance_is_shown_published_and_renewed(instance: Instance) -> None:
+    before = instance.version
+    assert govbus("instance", "publish", instance.state).returncode == 0
+    assert govbus("instance", "renew", instance.state, CALLER).returncode == 0
+    found = json.loads(govbus("instance", "show", instance.state, "--json").stdout)
+    assert found["version"] == before + 2
+    assert {one["subsystem"]: one["role"] for one in found["subsystems"]}[BROKER] == "broker"
+
+
+def test_a_broker_runs_in_the_foreground_until_it_is_told(instance: Instance) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "broker", "run", str(instance.broker_home(BROKER))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert line.startswith(f"ready: {BROKER} on 127.0.0.1:"), errors
+    assert (process.returncode, errors) == (0, "")
