@@ -76,7 +76,8 @@ cdef inline bint gb_ticket_carry(gb_ticket* t, gb_span header, gb_span signature
         return False
     memcpy(t.header, header.p, header.n)
     memcpy(t.signature, signature.p, signature.n)
-    memcpy(t.grant, grant.p, grant.n)
+    if grant.n:
+        memcpy(t.grant, grant.p, grant.n)      # nobody's bytes lie at NULL
     t.header_n = <u32>header.n
     t.signature_n = <u32>signature.n
     t.grant_n = <u32>grant.n
