@@ -56,6 +56,7 @@ class _State:
     ready: bool = False
     starts: int = 0
     failure: str | None = None
+    served: bool = False
     changed: threading.Condition = field(default_factory=threading.Condition)
 
 
@@ -109,7 +110,8 @@ class Supervisor:
         """Wait until the child, perhaps a restarted one, is ready."""
         state = self._state
         with state.changed:
-            state.changed.wait_for(lambda: state.ready or state.failure is not None, timeout)
+            # A child that was ready once is started again until it is ready: its death is no reason to give up.
+            state.changed.wait_for(lambda: state.ready or (state.failure is not None and not state.served), timeout)
             if not state.ready:
                 reason = state.failure or f"not ready after {timeout:g} s"
                 raise EngineError(f"{self.name} did not start: {reason}; its log is {self._log.path}{self._log.tail()}")
@@ -198,7 +200,7 @@ class Supervisor:
                 continue
             if ready:
                 with self._state.changed:
-                    self._state.ready, self._state.failure = True, None
+                    self._state.ready, self._state.served, self._state.failure = True, True, None
                     self._state.changed.notify_all()
                 return True
         return False
