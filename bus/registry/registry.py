@@ -1,0 +1,109 @@
+"""The registry: changes in, states out. It keeps the newest state in memory and the log in PostgreSQL.
+
+Any number of processes may hold one registry: each change is decided under the log's lock, after folding in what others
+appended. A state is a value: whoever got one keeps it unchanged.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
+
+from bus.registry.change import Change, KeyClaim
+from bus.registry.event import Event, StoredEvent, parse_events
+from bus.registry.fold import EMPTY, Act, Proposal, fold, propose
+from bus.registry.refusal import Refusal, RefusalReason
+from bus.registry.state import RegistryState
+from bus.registry.store import EventStore
+
+__all__ = ["Registry"]
+
+_END = 2**63 - 1
+
+
+class Registry:
+    """For use by several threads."""
+
+    def __init__(self, store: EventStore, clock_ms: Callable[[], int]) -> None:
+        """Nothing is read before it is asked for."""
+        self._store = store
+        self._clock_ms = clock_ms
+        self._lock = threading.Lock()
+        self._newest = EMPTY
+
+    def record(
+        self, changes: Sequence[Change], act: Act, files: Mapping[bytes, bytes] | None = None
+    ) -> tuple[Event, ...]:
+        """Record all of `changes` in one transaction, or none; on the disk when this returns.
+
+        Refusal says which rule they break; DatabaseUnavailable, that nothing was recorded (its ConnectionLost: that it
+        is not known). `files` holds by digest what the changes name.
+        """
+        newest = self._newest
+        with self._store.appending() as log:
+            newest = _follow(newest, log.events(newest.position))
+            proposal = propose(newest, changes, act, self._clock_ms())
+            log.append(proposal.stored, _claims(proposal), _attached(changes, files or {}))
+        self._keep(proposal.after)
+        return proposal.events
+
+    def state(self) -> RegistryState:
+        """The newest state, others' changes included; LogBroken if what was appended does not fit."""
+        newest = self._newest
+        newest = fold(self._parse(newest, _END), newest)
+        self._keep(newest)
+        return newest
+
+    def state_at(self, position: int) -> RegistryState:
+        """The state right after `position`; ValueError for one that is not there yet."""
+        newest = self._newest
+        if position == newest.position:
+            return newest
+        start = newest if newest.position < position else EMPTY
+        state = fold(self._parse(start, position), start)
+        if state.position != position:
+            raise ValueError(
+                f"the registry's log ends at position {state.position}; ask for that one or an earlier one"
+            )
+        return state
+
+    def state_at_time(self, time_ms: int) -> RegistryState:
+        """The state as it was at `time_ms`: after the last event that is not later."""
+        return self.state_at(self._store.position_at(time_ms))
+
+    def history(self, after: int = 0, until: int = _END) -> Iterator[Event]:
+        """Events with after < position <= until: what happened, who did it and why, the chain checked on the way."""
+        start = self.state_at(after) if after else EMPTY
+        return self._parse(start, until)
+
+    def attachment(self, digest: bytes) -> bytes:
+        """A file that a change names; KeyError if there is none."""
+        return self._store.attachment(digest)
+
+    def positions(self, seconds: float = 5.0) -> Iterator[int]:
+        """The last position now and whenever it moves, at least every `seconds`; ends with DatabaseUnavailable."""
+        return self._store.positions(seconds)
+
+    def _parse(self, start: RegistryState, until: int) -> Iterator[Event]:
+        stored = self._store.events(start.position, until)
+        return parse_events(stored, position=start.position, head=start.head, time_ms=start.time_ms)
+
+    def _keep(self, state: RegistryState) -> None:
+        with self._lock:
+            if state.position > self._newest.position:
+                self._newest = state
+
+
+def _follow(state: RegistryState, stored: Sequence[StoredEvent]) -> RegistryState:
+    events = parse_events(stored, position=state.position, head=state.head, time_ms=state.time_ms)
+    return fold(events, state) if stored else state
+
+
+def _claims(proposal: Proposal) -> dict[int, tuple[KeyClaim, ...]]:
+    return {event.position: claims for event in proposal.events if (claims := event.change.claims())}
+
+
+def _attached(changes: Sequence[Change], files: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    named = {digest for change in changes for digest in change.attachments()}
+    if named != files.keys() or any(sha256(content).digest() != digest for digest, content in files.items()):
+        raise Refusal(RefusalReason.ATTACHMENT, "give exactly the files that the changes name, each by its own SHA-256")
+    return dict(files)
