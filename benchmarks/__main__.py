@@ -24,14 +24,15 @@ from benchmarks.tools import Provider
 from benchmarks.world import World, make_world
 
 _RESULTS = Path(__file__).parent / "results"
-_ALL = ("bare", "batched", "single", "python")
+_ALL = ("bare", "batched", "single", "python", "compiled")
 _RATIOS = (
     Ratio("batched", "bare", at_most=2.0),
     Ratio("single", "bare"),
     Ratio("python", "batched", at_least=6.0),
+    Ratio("compiled", "batched"),
 )
 _PAGE = 130
-_FIRST_GUESS = {"bare": 15_000.0, "batched": 10_000.0, "single": 8_000.0, "python": 1_500.0}
+_FIRST_GUESS = {"bare": 15_000.0, "batched": 10_000.0, "single": 8_000.0, "python": 1_500.0, "compiled": 1_500.0}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,7 +57,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="CPU and latency of a call")
     parser.add_argument("--quick", action="store_true", help="under 30 seconds, for a first look")
     parser.add_argument("--only", nargs="+", choices=_ALL, default=list(_ALL), metavar="PLANE", help=", ".join(_ALL))
-    parser.add_argument("--rounds", type=int, help="default 6, quick 2")
+    parser.add_argument("--rounds", type=int, help="default 5, quick 2")
     parser.add_argument("--seconds", type=float, help="of one slice; default 4, quick 1")
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--streams", type=int, default=32, help="open calls on each connection")
@@ -64,7 +65,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=300, help="calls a second of the steady slices; 0: leave them out")
     parser.add_argument("--json", type=Path, help="where the figures go; default benchmarks/results/<time>.json")
     options = parser.parse_args(arguments)
-    options.rounds = options.rounds or (2 if options.quick else 6)
+    options.rounds = options.rounds or (2 if options.quick else 5)
     options.seconds = options.seconds or (1.0 if options.quick else 4.0)
     return options
 
@@ -104,7 +105,11 @@ def _variants(only: list[str], world: World, stack: ExitStack) -> list[Variant]:
         if "single" in only:
             found.append(Variant("single", "govbus, 1 call a signature", govbus, 1, 1))
     if "python" in only:
-        found.append(Variant("python", "Python forwarder", stack.enter_context(PythonForwarder(world)), 64, 1024))
+        plain = stack.enter_context(PythonForwarder(world, compiled=False))
+        found.append(Variant("python", "Python forwarder", plain, 64, 1024))
+    if "compiled" in only:
+        compiled = stack.enter_context(PythonForwarder(world, compiled=True))
+        found.append(Variant("compiled", "Python, compiled crypto", compiled, 64, 1024))
     return found
 
 

@@ -1,14 +1,20 @@
 """Runs benchmarks.python_forwarder as a process of its own, from a broker's directory.
 
-    python -m benchmarks.forwarder_process BROKER-DIRECTORY HOST:PORT JOURNAL-FILE
+    python -m benchmarks.forwarder_process BROKER-DIRECTORY HOST:PORT JOURNAL-FILE [--compiled]
 
-Prints "ready" when it listens and ends with its standard input.
+Signatures, hashes and trees are plain Python (benchmarks.plain_python), or govbus's own with --compiled. Prints "ready"
+when it listens and ends with its standard input.
 """
 
 import asyncio
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+
+from benchmarks.plain_python import use_plain_python
+
+if "--compiled" not in sys.argv:
+    use_plain_python()
 
 from benchmarks.python_forwarder import BrokerSetup, PythonBroker
 from bus.edge.broker_file import load_broker_config

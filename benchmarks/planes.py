@@ -120,16 +120,21 @@ class Govbus:
 
 
 class PythonForwarder:
-    """benchmarks.python_forwarder in a process of its own, with the broker's identity and policy."""
+    """benchmarks.python_forwarder in a process of its own, with the broker's identity and policy.
+
+    Plain Python over pyca/cryptography, or with `compiled` govbus's own signatures, hashes and trees.
+    """
 
     gives_receipts = True
     headers: tuple[str, ...] = ()
 
-    def __init__(self, world: World) -> None:
-        state = ensure_private_directory(world.instance.state / "python")
+    def __init__(self, world: World, *, compiled: bool) -> None:
+        state = ensure_private_directory(world.instance.state / ("compiled" if compiled else "python"))
         self.listen = Endpoint("127.0.0.1", keep_ports(state, ["python"])["python"])
         module = [sys.executable, "-m", "benchmarks.forwarder_process"]
         self._command = [*module, str(world.broker_home), str(self.listen), str(state / "journal")]
+        if compiled:
+            self._command.append("--compiled")
 
     @property
     def pid(self) -> int:
