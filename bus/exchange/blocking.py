@@ -39,7 +39,7 @@ class _Loop:
             task = context.run(self._loop.create_task, work())
             task.add_done_callback(lambda ended: _hand_over(ended, done))
 
-        self._loop.call_soon_threadsafe(begin, context=context)
+        self._loop.call_soon_threadsafe(begin)
         return done.result()
 
     def stop(self) -> None:

@@ -1,0 +1,194 @@
+"""What is asked again and what is not: by the reason, never by hope (protocol.md 6)."""
+
+import asyncio
+import socket
+import time
+from typing import Any, ClassVar
+
+import grpc
+import pytest
+from vn.administrative.v1 import administrative_pb2 as pb
+from vn.administrative.v1 import administrative_pb2_grpc as rpc
+
+from benchmarks.python_forwarder import PythonBroker
+from bus.exchange import connect, exceptions, metadata
+from bus.exchange.context import IncomingCall
+from bus.exchange.errors import Failure, ProviderError, Refused, RefusedLocally, exception_for
+from bus.exchange.meanings import meaning
+from bus.exchange.reasons import Reason
+from bus.exchange.refusal import RequestRefused
+from bus.exchange.retry import may_retry
+from native.codec import decode_request_header
+from native.headers import RequestHeader
+from tests.bus.exchange.world import BROKER, BROKER_2, PROVIDER, World, ask, running, start_broker
+
+ALWAYS = {
+    Reason.CLOCK_UNTRUSTED,
+    Reason.POLICY_STALE,
+    Reason.OVERLOADED,
+    Reason.JOURNAL_UNAVAILABLE,
+    Reason.DRAINING,
+    Reason.PROVIDER_UNREACHABLE,
+    Reason.BROKER_UNREACHABLE,
+}
+IDEMPOTENT_ONLY = {
+    Reason.PROVIDER_LOST,
+    Reason.OUTCOME_UNRECORDED,
+    Reason.IDEMPOTENCY_RUNNING,
+    Reason.REFUSAL_UNREADABLE,
+}
+
+
+def error(origin: type[Any], reason: Reason) -> Exception:
+    found = meaning(reason)
+    made: Exception = exception_for(origin, reason)(Failure(reason, found.code, found.text))
+    return made
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_rule_for_each_reason(reason: Reason) -> None:
+    assert may_retry(error(Refused, reason), idempotent=False) is (reason in ALWAYS)
+    assert may_retry(error(Refused, reason), idempotent=True) is (reason in ALWAYS | IDEMPOTENT_ONLY)
+
+
+def test_providers_own_error_is_an_answer() -> None:
+    plain = ProviderError(Failure(None, grpc.StatusCode.UNAVAILABLE, "busy"))
+    assert not may_retry(plain, idempotent=True)
+    assert not may_retry(error(ProviderError, Reason.PROVIDER_INTERNAL), idempotent=True)
+    assert may_retry(error(ProviderError, Reason.IDEMPOTENCY_RUNNING), idempotent=True)
+    assert may_retry(error(ProviderError, Reason.DRAINING), idempotent=False)
+
+
+class Flaky(PythonBroker):
+    """Refuses the first calls with `reason` and remembers every request header."""
+
+    reason: ClassVar[Reason]
+    left: int = 2
+    headers: ClassVar[list[RequestHeader]]
+
+    async def _admit(self, path: str, body: bytes, context: Any) -> Any:
+        encoded = next(value for key, value in context.invocation_metadata() if key == metadata.REQUEST)
+        self.headers.append(decode_request_header(encoded))
+        if self.left:
+            self.left -= 1
+            raise RequestRefused(self.reason)
+        return await super()._admit(path, body, context)
+
+
+def flaky(reason: Reason, times: int = 2) -> type[Any]:
+    return type("Flaky", (Flaky,), {"reason": reason, "left": times, "headers": []})
+
+
+async def test_retry_is_a_new_request_under_the_same_idempotency_key(world: World) -> None:
+    kind = flaky(Reason.OVERLOADED)
+    async with running(world, kind=kind) as bus:
+        await bus.stub.GetUnit(ask())
+        assert len(kind.headers) == 3
+        assert len({header.request_id for header in kind.headers}) == 3
+        assert len({header.idempotency_key for header in kind.headers}) == 1
+        assert kind.headers[0].idempotency_key
+        (call,) = bus.units.calls
+        assert call.idempotency_key == kind.headers[0].idempotency_key
+
+
+async def test_reason_that_is_an_answer_is_not_asked_again(world: World) -> None:
+    kind = flaky(Reason.RATE_LIMITED)
+    async with running(world, kind=kind) as bus:
+        with pytest.raises(exceptions.RateLimited):
+            await bus.stub.GetUnit(ask())
+        assert len(kind.headers) == 1
+
+
+async def test_method_that_is_not_idempotent_is_not_asked_again_when_the_provider_may_have_acted(world: World) -> None:
+    kind = flaky(Reason.PROVIDER_LOST)
+    async with running(world, kind=kind) as bus:
+        with pytest.raises(exceptions.ProviderLost):
+            await bus.stub.ResolveUnit(pb.ResolveUnitRequest(code=ask().code))
+        assert len(kind.headers) == 1
+        assert kind.headers[0].idempotency_key == ""
+
+
+async def test_method_that_is_not_idempotent_is_asked_again_when_the_provider_was_not_called(world: World) -> None:
+    kind = flaky(Reason.JOURNAL_UNAVAILABLE)
+    async with running(world, kind=kind) as bus:
+        await bus.stub.ResolveUnit(pb.ResolveUnitRequest(code=ask().code))
+        assert len(kind.headers) == 3
+
+
+async def test_retries_end_and_tell_the_last_reason(world: World) -> None:
+    kind = flaky(Reason.OVERLOADED, times=100)
+    async with running(world, kind=kind) as bus:
+        with pytest.raises(exceptions.Overloaded):
+            await bus.stub.GetUnit(ask())
+        assert 2 <= len(kind.headers) <= 5
+
+
+async def test_next_broker_is_asked_when_one_is_down(world: World) -> None:
+    async with running(world) as bus:
+        second, _ = await start_broker(world, {PROVIDER: bus.server.port}, path=BROKER_2)
+        config = world.client_config((BROKER, free_port()), (BROKER_2, second.port))
+        async with connect(config) as channel:
+            stub = rpc.AdministrativeUnitServiceStub(channel)
+            for _ in range(4):
+                await stub.GetUnit(ask())
+        assert {call.broker for call in bus.units.calls} == {world.spiffe(BROKER_2)}
+        await second.stop()
+
+
+async def test_retry_goes_to_the_other_broker(world: World) -> None:
+    kind = flaky(Reason.JOURNAL_UNAVAILABLE, times=1000)
+    async with running(world, kind=kind) as bus:
+        second, _ = await start_broker(world, {PROVIDER: bus.server.port}, path=BROKER_2)
+        config = world.client_config((BROKER, bus.broker.port), (BROKER_2, second.port))
+        async with connect(config) as channel:
+            stub = rpc.AdministrativeUnitServiceStub(channel)
+            await asyncio.gather(*(stub.GetUnit(ask()) for _ in range(6)))
+        assert len(bus.units.calls) == 6
+        await second.stop()
+
+
+async def test_no_broker_at_all_is_told_as_such_and_nothing_was_sent(world: World) -> None:
+    async with connect(world.client_config((BROKER, free_port()), timeout_ms=1_000)) as channel:
+        began = time.monotonic()
+        with pytest.raises(exceptions.BrokerUnreachable) as error:
+            await rpc.AdministrativeUnitServiceStub(channel).GetUnit(ask())
+        assert isinstance(error.value, RefusedLocally)
+        assert time.monotonic() - began < 2
+
+
+async def test_broker_that_dies_under_a_call_is_unreadable_and_may_have_acted(world: World) -> None:
+    async with running(world) as bus:
+
+        async def die(_: Any) -> None:
+            await bus.broker._server.stop(0)  # type: ignore[union-attr]  # it runs
+
+        bus.units.behave = die
+        with pytest.raises((exceptions.RefusalUnreadable, exceptions.BrokerUnreachable)):
+            await bus.stub.GetUnit(ask(), timeout=1)
+
+
+async def test_deadline_is_told_and_leaves_open_whether_the_provider_acted(world: World) -> None:
+    async with running(world) as bus:
+
+        async def sleep(_: Any) -> None:
+            await asyncio.sleep(5)
+
+        bus.units.behave = sleep
+        with pytest.raises(exceptions.Deadline) as error:
+            await bus.stub.GetUnit(ask(), timeout=0.3)
+        assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_own_idempotency_key_is_the_one_that_travels(world: World) -> None:
+    calls: list[IncomingCall] = []
+    async with running(world) as bus:
+        bus.units.calls = calls
+        await bus.stub_using(idempotency_key="notice-77").GetUnit(ask())
+        assert calls[0].idempotency_key == "notice-77"
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
