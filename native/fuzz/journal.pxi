@@ -13,10 +13,22 @@ cdef void journal(const u8* p, size_t n) noexcept nogil:
     cdef bint newest = take_number(&s, 1) & 1
     cdef u8* file = block_of(gb_make_span(s.p, s.n))
     expect(gb_crc_update(0, s.p, s.n) == gb_crc_by_table(0, s.p, s.n), b"processor and table give one checksum")
+    journal_parts(s.p, s.n)
     if repair and s.n >= GB_J_SEGMENT_HEAD:
         journal_repair(file, s.n, repair > 1)
+    journal_apply(file, s.n)
     journal_scan(file, s.n, newest)
     free(file)
+
+
+cdef void journal_parts(const u8* p, size_t n) noexcept nogil:
+    """The input as a payload: its parts lie in it, one behind the other."""
+    cdef gb_span rest = gb_make_span(p, n), part
+    cdef size_t left = n
+    while gb_j_take(&rest, &part):
+        expect(inside(part, p, n) and inside(rest, p, n), b"parts lie in their payload")
+        expect(rest.n + part.n + 2 == left, b"a part takes its length and its bytes")
+        left = rest.n
 
 
 cdef void journal_repair(u8* p, size_t n, bint counts) noexcept nogil:
@@ -68,6 +80,25 @@ cdef void journal_seen(void* opaque, gb_span client, const u8* request_id16, i64
     memcpy(id, request_id16, 16)
     expect(client.n >= 10 and client.n <= 200 and gb_text_spiffe(client), b"a pair to be held names a client")
     expect(remaining_ms > 0 and remaining_ms <= GB_J_HOLD_MS, b"a pair is held for what is left of its time")
+
+
+cdef void journal_apply(const u8* file, size_t n) noexcept nogil:
+    """Each intact record by itself, its payload in a block of its own: nothing behind it is read."""
+    cdef gb_jscan scan
+    cdef gb_jhead head
+    cdef gb_jrecord r
+    cdef u8* payload
+    cdef size_t at = GB_J_SEGMENT_HEAD
+    if not journal_begin(&scan, &head, file, n):
+        return
+    while gb_j_parse(file + at, n - at, head.salt, &r):
+        at += GB_J_HEAD + r.length
+        payload = block_of(gb_make_span(r.payload, r.length))
+        r.payload = payload
+        if r.kind != GB_J_COMMIT or r.length == GB_J_COMMIT_PAYLOAD:
+            gb_jscan_apply(&scan, &r)
+        free(payload)
+    free(scan.intents)
 
 
 cdef void journal_scan(u8* file, size_t n, bint newest) noexcept nogil:

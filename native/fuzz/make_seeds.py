@@ -7,7 +7,7 @@ format: python -m native.fuzz.make_seeds
 import sys
 from pathlib import Path
 
-from native.fuzz import seeds_trust, seeds_wire
+from native.fuzz import seeds_gate, seeds_trust, seeds_wire
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 
@@ -24,6 +24,7 @@ def all_seeds() -> dict[str, dict[str, bytes]]:
         "policy": seeds_trust.policy_seeds(),
         "snapshot": seeds_trust.snapshot_seeds(),
         "journal": seeds_trust.journal_seeds(),
+        "gate": seeds_gate.seeds(),
     }
 
 

@@ -112,6 +112,8 @@ def batch_seeds() -> dict[str, bytes]:
         + wire.dummy("s")
         + wire.dummy("leaf")
         + wire.dummy("node"),
+        "numbers-short-value": struct.pack("<BBQQBB", 254, 1, 1, 0, 32, 63) + signer.key_id + bytes(63) + bytes(32),
+        "numbers-long-key-id": struct.pack("<BBQQBB", 254, 1, 1, 0, 33, 64) + signer.key_id + bytes(1 + 64 + 32),
         "numbers-huge": struct.pack("<BBQQBB", 254, 1, 1 << 63, 1 << 62, 31, 65) + bytes(129) + bytes(33),
         "point": b"\xff" + signer.point + signer.sign(message) + message,
         "point-high-s": b"\xff" + signer.point + high + message,

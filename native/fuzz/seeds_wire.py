@@ -160,6 +160,7 @@ def codec_seeds() -> dict[str, bytes]:
         seeds[name] = bytes([number]) + wire
         seeds[f"{name}-encode"] = bytes([number | 8]) + struct.pack("<H", 4095) + as_struct(value)
     wire = codec.encode_request_header(request())
+    response_wire = codec.encode_response_header(response())
     personal = codec.encode_request_header(request(case_id="case-12345")).replace(b"case-12345", b"0-12345678")
     return seeds | {
         "request-cut": b"\0" + wire[:-1],
@@ -169,6 +170,8 @@ def codec_seeds() -> dict[str, bytes]:
         "request-overlong": b"\0\x8a\x00" + wire[1:],
         "request-beyond": b"\0" + wire + b"\x82\x01\x00",
         "request-empty": b"\0",
+        "request-default-text": b"\0" + wire + b"\x62\x00",
+        "response-default-number": b"\1" + response_wire.replace(b"\x20\x01\x40", b"\x20\x00\x40"),
     }
 
 

@@ -41,6 +41,7 @@ include "native/gate/values.pxi"
 include "native/fuzz/input.pxi"
 include "native/fuzz/wire.pxi"
 include "native/fuzz/trust.pxi"
+include "native/fuzz/tables.pxi"
 include "native/fuzz/files.pxi"
 include "native/fuzz/journal.pxi"
 

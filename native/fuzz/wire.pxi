@@ -46,6 +46,7 @@ cdef void codec_parse(const gb_message* m, const u8* p, size_t n) noexcept nogil
         expect(gb_encode(m, value, again, n + 1, &field) == <ssize_t>n, b"what was parsed encodes to the same length")
         expect(n == 0 or memcmp(again, p, n) == 0, b"what was parsed encodes to the same bytes")
         codec_too_small(m, value, n)
+        codec_near(m, p, n)
     free(value)
     free(again)
 
@@ -63,6 +64,64 @@ cdef void codec_too_small(const gb_message* m, const u8* value, size_t n) noexce
     cdef u8* small = block(n - 1)
     expect(gb_encode(m, value, small, n - 1, &field) == -GB_E_SPACE, b"a buffer that is too small is refused")
     free(small)
+
+
+cdef void codec_near(const gb_message* m, const u8* p, size_t n) noexcept nogil:
+    """What is next to a canonical message is refused: a default written where a field is absent, a field that comes twice,
+    a message that ends early."""
+    cdef const u8* at = p
+    cdef const u8* field_end
+    cdef u64 tag = 0, value = 0
+    cdef u32 last = 0, number
+    cdef int error = 0
+    cdef u8 default[4]
+    while True:
+        field_end = at
+        number = m.count + 1
+        if at < p + n:
+            field_end = gb_varint(gb_varint(at, p + n, &tag, &error), p + n, &value, &error)
+            field_end += value if tag & 7 else 0
+            number = <u32>(tag >> 3)
+            codec_with(m, p, n, field_end - p, gb_make_span(at, field_end - at), GB_E_ORDER, number)
+        if number > last + 1:
+            tag = (last + 1) << 3 | (0 if m.fields[last].flags & GB_NUMBER else 2)
+            gb_put_varint(gb_put_varint(default, tag), 0)
+            codec_with(m, p, n, at - p, gb_make_span(default, gb_varint_length(tag) + 1), GB_E_DEFAULT, last + 1)
+        if number > m.count:
+            break
+        last = number
+        at = field_end
+    codec_cut(m, p, n)
+
+
+cdef void codec_with(const gb_message* m, const u8* p, size_t n, size_t at, gb_span more, int wanted, u32 named) noexcept nogil:
+    """The message with something inserted is refused for that."""
+    cdef u8* wire = block(n + more.n)
+    cdef u8* value = block(m.size)
+    cdef int field = -1
+    memcpy(wire, p, at)
+    memcpy(wire + at, more.p, more.n)
+    memcpy(wire + at + more.n, p + at, n - at)
+    expect(gb_parse(m, wire, n + more.n, value, &field) == wanted and field == <int>named,
+           b"defaults and repeated fields are refused, by name")
+    free(wire)
+    free(value)
+
+
+cdef void codec_cut(const gb_message* m, const u8* p, size_t n) noexcept nogil:
+    """A beginning of the message, in a block of its own; where it is cut depends on the message."""
+    cdef u8* value = block(m.size)
+    cdef u8* wire
+    cdef int field = -1, error
+    cdef u8 digest[32]
+    cdef size_t cut
+    gb_sha256(p, n, digest)
+    cut = gb_ld16(digest) % n
+    wire = block_of(gb_make_span(p, cut))
+    error = gb_parse(m, wire, cut, value, &field)
+    expect(field >= 0 and (error == 0) == (field == 0), b"a cut message is refused, or ends with a field")
+    free(wire)
+    free(value)
 
 
 cdef void codec_encode(const gb_message* m, source s) noexcept nogil:

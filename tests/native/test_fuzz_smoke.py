@@ -1,6 +1,7 @@
 """The fuzz corpus replayed and mutated under sanitizers, with a fixed seed: what once broke a promise does so no more.
 
-New inputs are `make fuzz`'s business. Skipped, with the reason, where gcc has no sanitizers.
+New inputs are `make fuzz`'s business. The whole gate (calls through its hooks, journal included) takes longer to build
+and runs with the long tests. Skipped, with the reason, where gcc has no sanitizers.
 """
 
 import os
@@ -14,18 +15,27 @@ from native.fuzz import fuzz, make_seeds
 RUNS = 1_500
 
 
+PARSERS = [name for name in fuzz.targets() if name != fuzz.GATE]
+
+
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where drivers are built, shared between runs where that is possible."""
     shared = fuzz.TOP / "build" / "fuzz"
-    place = shared if shared.is_dir() else fuzz.TOP
-    if not os.access(place, os.W_OK):
-        shared = tmp_path_factory.mktemp("fuzz")
+    writable = os.access(shared if shared.is_dir() else fuzz.TOP, os.W_OK)
+    return shared if writable else tmp_path_factory.mktemp("fuzz")
+
+
+def build(folder: Path, target: str) -> Path:
     try:
-        return fuzz.build(shared, guided=False)
-    except fuzz.CannotBuild as missing:
-        if "sanitizers" not in str(missing):
-            raise
+        return fuzz.build(folder, target, guided=False)
+    except fuzz.NoSanitizers as missing:
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def driver(folder: Path) -> Path:
+    return build(folder, PARSERS[0])
 
 
 def start(driver: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -34,9 +44,16 @@ def start(driver: Path, tmp_path: Path, *arguments: str) -> subprocess.Completed
     )
 
 
-@pytest.mark.parametrize("target", fuzz.targets())
+@pytest.mark.parametrize("target", PARSERS)
 def test_no_input_breaks_a_promise_or_memory(driver: Path, tmp_path: Path, target: str) -> None:
     done = start(driver, tmp_path, str(fuzz.CORPUS), str(RUNS), target)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert f"{RUNS} mutations" in done.stdout
+
+
+@pytest.mark.soak
+def test_no_call_breaks_a_promise_of_the_gate_or_its_memory(folder: Path, tmp_path: Path) -> None:
+    done = start(build(folder, fuzz.GATE), tmp_path, str(fuzz.CORPUS), str(RUNS), fuzz.GATE)
     assert done.returncode == 0, done.stderr[-4000:]
     assert f"{RUNS} mutations" in done.stdout
 

@@ -1,0 +1,427 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+#
+# The whole gate under sanitizers: the very C file that Envoy loads, driven through its hooks by a stand-in (envoy.c).
+#
+# An input is a script of one call. It chooses method, body, pieces and the moments at which client or provider leave, and
+# what each side does to its headers after everything was made and signed as it should be (edits). What must hold:
+#  1. What goes on to the provider has nothing but the bus's metadata, and a request that verifies; it has an admission.
+#  2. What goes back to the client has nothing but the bus's metadata, and a receipt that verifies.
+#  3. A stream is answered once, and not touched after that; pointers into a map are not kept over a setter.
+
+include "native/core/base.pxi"
+include "native/core/sync.pxi"
+include "native/core/sha256.pxi"
+include "native/core/frames.pxi"
+include "native/core/base64.pxi"
+include "native/core/codec_tables.pxi"
+include "native/core/codec_text.pxi"
+include "native/core/codec.pxi"
+include "native/core/ecdsa.pxi"
+include "native/core/merkle.pxi"
+include "native/core/sigcache.pxi"
+include "native/core/batch.pxi"
+include "native/core/siphash.pxi"
+include "native/core/policy_layout.pxi"
+include "native/core/policy_check.pxi"
+include "native/core/policy.pxi"
+
+include "native/fuzz/input.pxi"
+include "native/fuzz/tables.pxi"
+include "native/fuzz/gate_world.pxi"
+
+cdef enum:
+    REQUEST = 0
+    REQUEST_TRAILERS = 1
+    RESPONSE = 2
+    TRAILERS = 3
+
+    LEAVE_BEFORE = 1       # the client goes away before its request is handed over
+    LEAVE_BODY = 2
+    LEAVE_INTENT = 3
+    LEAVE_PROVIDER = 4
+    LEAVE_ANSWER = 5
+    LEAVE_OUTCOME = 6
+
+ctypedef struct play:
+    fe_stream* f
+    const void* gate
+    source script
+    u64 leave
+    bint listing
+    u8 salt[32]
+    u8 body[600]
+    size_t body_n
+    u8 request[2048]
+    size_t request_n
+    u8 digest[32]          # of the request header
+
+
+cdef void add_text(play* c, int map, const char* key, const char* value) noexcept nogil:
+    fe_add(c.f, map, key, strlen(key), value, strlen(value))
+
+
+cdef void add_bytes(play* c, int map, const char* key, const u8* p, size_t n) noexcept nogil:
+    """As base64, the way -bin metadata travels."""
+    cdef u8 text[4096]
+    fe_add(c.f, map, key, strlen(key), text, gb_b64_encode(p, n, text))
+
+
+cdef void make_body(play* c, u8* commitment32) noexcept nogil:
+    """One message as the script has it, and the commitment to it."""
+    cdef u8 digest[32]
+    cdef gb_span payload = take(&c.script, take_number(&c.script, 2) & 511)
+    gb_random(c.salt, 32)
+    memset(c.body, 0, 5)
+    c.body[3] = <u8>(payload.n >> 8)
+    c.body[4] = <u8>payload.n
+    memcpy(c.body + 5, payload.p, payload.n)
+    c.body_n = 5 + payload.n
+    gb_sha256(c.body, c.body_n, digest)
+    gb_commitment(c.salt, digest, commitment32)
+
+
+cdef void make_request(play* c, u64 choices) noexcept nogil:
+    """A request that is in order, unless a choice says otherwise."""
+    cdef gb_request h
+    cdef u8 commitment[32]
+    cdef u8 signature[512]
+    cdef size_t n
+    cdef const char* path = b"/vn.fuzz.v1.FuzzService/List" if c.listing else b"/vn.fuzz.v1.FuzzService/Get"
+    memset(&h, 0, sizeof(h))
+    make_body(c, commitment)
+    if not choices & 1:
+        gb_random(WORLD.last_id, 16)
+    h.request_id = gb_make_span(WORLD.last_id, 16)
+    h.client = gb_literal(b"spiffe://fuzz.test/gov/one/client")
+    h.provider = gb_literal(b"spiffe://fuzz.test/gov/two/provider")
+    h.broker = gb_literal(b"spiffe://fuzz.test/gov/ndc/broker-1")
+    h.method = gb_literal(path)
+    h.body_commitment = gb_make_span(commitment, 32)
+    h.issued_at_ms = gb_now_ms()
+    h.not_after_ms = h.issued_at_ms + (70000 if choices & 2 else 20000)
+    h.purpose = gb_literal(b"other" if choices & 4 else b"fuzzing")
+    h.case_id = gb_literal(b"case-1")
+    h.grant_id = gb_literal(b"grant-2" if choices & 8 else b"grant-1")
+    c.request_n = <size_t>gb_encode_request(&h, c.request, sizeof(c.request))
+    n = sign_alone(WORLD.provider if choices & 16 else WORLD.client, b"govbus/request/v1", c.request, c.request_n, signature)
+    gb_header_digest(gb_literal(b"govbus/request/v1"), gb_make_span(c.request, c.request_n), c.digest)
+    add_text(c, REQUEST, b":method", b"POST")
+    add_text(c, REQUEST, b":path", path)
+    add_text(c, REQUEST, b"content-type", b"application/grpc")
+    add_text(c, REQUEST, b"te", b"trailers")
+    if choices & 32:
+        add_text(c, REQUEST, b"grpc-timeout", b"5S")
+    add_bytes(c, REQUEST, b"govbus-request-bin", c.request, c.request_n)
+    add_bytes(c, REQUEST, b"govbus-signature-bin", signature, n)
+    add_bytes(c, REQUEST, b"govbus-salt-bin", c.salt, 32)
+
+
+cdef void make_answer(play* c, int map, u64 choices) noexcept nogil:
+    """The provider's parts, over the body that c holds: in trailers, or in the headers of an answer without body."""
+    cdef gb_response h
+    cdef u8 commitment[32]
+    cdef u8 digest[32]
+    cdef u8 wire[2048]
+    cdef u8 signature[512]
+    cdef u8 message[32]
+    cdef size_t n
+    cdef bint failed = map == RESPONSE or choices & 1
+    memset(&h, 0, sizeof(h))
+    if failed:
+        c.body_n = 0
+    gb_random(c.salt, 32)
+    gb_sha256(c.body, c.body_n, digest)
+    gb_commitment(c.salt, digest, commitment)
+    h.request_digest = gb_make_span(c.digest, 32)
+    h.provider = gb_literal(b"spiffe://fuzz.test/gov/two/provider")
+    h.body_commitment = gb_make_span(commitment, 32)
+    h.message_count = 0 if failed else 1
+    h.grpc_status = 5 if failed else 0
+    h.time_ms = gb_now_ms()
+    if failed:
+        gb_sha256(<const u8*>b"not found", 9, message)
+        h.grpc_message_digest = gb_make_span(message, 32)
+        add_text(c, map, b"grpc-message", b"not found")
+    n = <size_t>gb_encode_response(&h, wire, sizeof(wire))
+    add_text(c, map, b"grpc-status", b"5" if failed else b"0")
+    add_bytes(c, map, b"govbus-response-bin", wire, n)
+    n = sign_alone(WORLD.client if choices & 2 else WORLD.provider, b"govbus/response/v1", wire, n, signature)
+    add_bytes(c, map, b"govbus-response-signature-bin", signature, n)
+    add_bytes(c, map, b"govbus-response-salt-bin", c.salt, 32)
+
+
+# --- edits: what a side does to a map that was in order -------------------------------------------------------------------
+
+cdef void edit(play* c, int map) noexcept nogil:
+    cdef u64 times = take_number(&c.script, 1) & 3
+    while times:
+        edit_once(c, map)
+        times -= 1
+
+
+cdef void edit_once(play* c, int map) noexcept nogil:
+    cdef u64 kind = take_number(&c.script, 1) & 7
+    cdef size_t n = c.f.map[map].n, index = <size_t>take_number(&c.script, 1) % (n if n else 1)
+    cdef fe_entry* e = &c.f.map[map].e[index]
+    cdef gb_span key, value
+    if n == 0:
+        return
+    if kind == 0:
+        key = take(&c.script, take_number(&c.script, 1) & 63)
+        value = take(&c.script, take_number(&c.script, 1))
+        fe_add(c.f, map, key.p, key.n, value.p, value.n)
+    elif kind == 1:
+        fe_drop(c.f, map, index)
+    elif kind == 2 and e.value_n:
+        index = <size_t>take_number(&c.script, 2) % e.value_n
+        e.value[index] ^= <u8>take_number(&c.script, 1)
+    elif kind == 3:
+        fe_add(c.f, map, e.key, e.key_n, e.value, e.value_n)
+    elif kind == 4:
+        edit_many(c, map, take_number(&c.script, 1))
+    elif kind == 5:
+        edit_long(c, map, <size_t>take_number(&c.script, 2) & 8191)
+    elif kind == 6:
+        value = take(&c.script, take_number(&c.script, 2) & 1023)
+        fe_add(c.f, map, e.key, e.key_n, value.p, value.n)
+        fe_drop(c.f, map, index)
+    elif kind == 7 and e.value_n:
+        fe_add(c.f, map, e.key, e.key_n, e.value, e.value_n - 1)
+        fe_drop(c.f, map, index)
+
+
+cdef void edit_many(play* c, int map, u64 times) noexcept nogil:
+    """Foreign metadata until the map has so many entries."""
+    cdef u8 name[4]
+    memcpy(name, b"x-00", 4)
+    while c.f.map[map].n < times and c.f.map[map].n < 200:
+        name[2] = <u8>(48 + (c.f.map[map].n >> 4))
+        name[3] = <u8>(48 + (c.f.map[map].n & 15))
+        fe_add(c.f, map, name, 4, b"foreign", 7)
+
+
+cdef void edit_long(play* c, int map, size_t n) noexcept nogil:
+    cdef u8 name[8192]
+    memset(name, 0x78, n)
+    fe_add(c.f, map, name, n, b"foreign", 7)
+
+
+# --- promises about what goes on ------------------------------------------------------------------------------------------
+
+cdef bint one_of(const fe_entry* e, const char* names) noexcept nogil:
+    """Whether the key is one of the names, which stand between commas."""
+    cdef size_t n
+    cdef const char* at = names
+    while at[0]:
+        n = 0
+        while at[n] and at[n] != 44:
+            n += 1
+        if n == e.key_n and memcmp(at, e.key, n) == 0:
+            return True
+        at += n + (1 if at[n] else 0)
+    return False
+
+
+cdef ssize_t part_of(play* c, int map, const char* key, u8* out, size_t cap) noexcept nogil:
+    """A -bin value that must be there exactly once; its length, or -1."""
+    cdef fe_entry* e = fe_find(c.f, map, key)
+    if fe_count(c.f, map, key) != 1:
+        return -1
+    return gb_b64_decode(e.value, e.value_n, out, cap)
+
+
+cdef void signed_by_gate(play* c, int map, const char* type_, const char* record_key, const char* proof_key) noexcept nogil:
+    """An admission or a receipt is there, with the gate's signature."""
+    cdef u8 record[1024]
+    cdef u8 proof[512]
+    cdef u8 leaf[32]
+    cdef gb_signature s
+    cdef int field = 0
+    cdef ssize_t n = part_of(c, map, record_key, record, sizeof(record))
+    cdef ssize_t m = part_of(c, map, proof_key, proof, sizeof(proof))
+    expect(n > 0 and m > 0, b"what goes on carries the gate's record and its signature, once")
+    gb_leaf(gb_literal(type_), gb_make_span(record, <size_t>n), leaf)
+    expect(gb_parse_signature(proof, <size_t>m, &s, &field) == 0, b"the gate's signature is canonical")
+    expect(gb_batch_verify(WORLD.gate_key, &s, leaf, NULL) == GB_BATCH_OK, b"the gate's signature verifies")
+
+
+cdef void judge_request(play* c) noexcept nogil:
+    cdef u8 header[2048]
+    cdef u8 proof[512]
+    cdef u8 leaf[32]
+    cdef gb_request h
+    cdef gb_signature s
+    cdef fe_entry* e
+    cdef size_t i
+    cdef int field = 0
+    cdef ssize_t n = part_of(c, REQUEST, b"govbus-request-bin", header, sizeof(header))
+    cdef ssize_t m = part_of(c, REQUEST, b"govbus-signature-bin", proof, sizeof(proof))
+    expect(n > 0 and m > 0 and gb_parse_request(header, <size_t>n, &h, &field) == 0
+           and gb_parse_signature(proof, <size_t>m, &s, &field) == 0, b"only a canonical request reaches a provider")
+    gb_leaf(gb_literal(b"govbus/request/v1"), gb_make_span(header, <size_t>n), leaf)
+    expect(gb_batch_verify(WORLD.client_key, &s, leaf, NULL) == GB_BATCH_OK, b"only a signed request reaches a provider")
+    e = fe_find(c.f, REQUEST, b":path")
+    expect(e != NULL and gb_eq(h.method, gb_make_span(e.value, e.value_n)), b"the path is the signed method")
+    signed_by_gate(c, REQUEST, b"govbus/admission/v1", b"govbus-admission-bin", b"govbus-admission-signature-bin")
+    e = fe_find(c.f, REQUEST, b"govbus-cluster")
+    expect(e != NULL and e.value_n == 8 and memcmp(e.value, b"provider", 8) == 0 and c.f.route_cleared,
+           b"the request goes to the provider it names")
+    for i in range(c.f.map[REQUEST].n):
+        e = &c.f.map[REQUEST].e[i]
+        expect((e.key_n and e.key[0] == 58) or one_of(e, b"content-type,te,grpc-timeout,user-agent,traceparent,x-forwarded-proto,"
+               b"govbus-request-bin,govbus-signature-bin,govbus-salt-bin,govbus-admission-bin,govbus-admission-signature-bin,"
+               b"govbus-gatekey-bin,govbus-gatekey-signature-bin,govbus-cluster"),
+               b"no foreign metadata reaches a provider")
+
+
+cdef void judge_answer(play* c, int map) noexcept nogil:
+    cdef fe_entry* e
+    cdef size_t i
+    cdef int each
+    signed_by_gate(c, map, b"govbus/receipt/v1", b"govbus-receipt-bin", b"govbus-receipt-signature-bin")
+    for each in range(RESPONSE, TRAILERS + 1):
+        for i in range(c.f.map[each].n):
+            e = &c.f.map[each].e[i]
+            expect(one_of(e, b":status,content-type,grpc-status,grpc-message,grpc-status-details-bin,govbus-response-bin,"
+                   b"govbus-response-signature-bin,govbus-response-salt-bin,govbus-receipt-bin,govbus-receipt-signature-bin,"
+                   b"govbus-gatekey-bin,govbus-gatekey-signature-bin"), b"no foreign metadata reaches a client")
+
+
+# --- the play -----------------------------------------------------------------------------------------------------------
+
+cdef bint goes(play* c, u64 stage) noexcept nogil:
+    """Whether the call ends here: answered, or one side leaves."""
+    return c.f.over or c.leave == stage
+
+
+cdef void wait_for(play* c) noexcept nogil:
+    """The journal's answer, as Envoy brings it."""
+    cdef u64 event
+    if c.f.waiting:
+        event = fe_event(c.f)
+        expect(event != 0, b"the journal answers")
+        hook_scheduled(c.f, c.gate, event)
+
+
+cdef void spoil(play* c) noexcept nogil:
+    """A body that is not what was committed to: a byte, an end, a second message."""
+    cdef u64 kind = take_number(&c.script, 1) & 3
+    cdef size_t at = <size_t>take_number(&c.script, 2) % (c.body_n if c.body_n else 1)
+    if kind == 1:
+        c.body[at] ^= <u8>take_number(&c.script, 1)
+    elif kind == 2:
+        c.body_n = at
+    elif kind == 3:
+        memset(c.body + c.body_n, 0, 5)
+        c.body_n += 5
+
+
+cdef void hand_over(play* c, int which, bint end) noexcept nogil:
+    """The body in pieces, several to a hook where the script says so."""
+    cdef size_t at = 0, n
+    cdef u64 more
+    while not c.f.over and (at < c.body_n or (end and at == 0)):
+        more = take_number(&c.script, 1)
+        n = c.body_n - at if more == 0 or more > c.body_n - at else <size_t>more
+        fe_chunk(c.f, which, c.body + at, n)
+        at += n
+        if more & 1 and at < c.body_n:
+            continue
+        if which == 0:
+            hook_request_body(c.f, c.gate, end and at == c.body_n)
+        else:
+            hook_response_body(c.f, c.gate, end and at == c.body_n)
+        fe_no_chunks(c.f)
+        if at == c.body_n:
+            return
+
+
+cdef void play_request(play* c, u64 choices) noexcept nogil:
+    make_request(c, choices)
+    edit(c, REQUEST)
+    if goes(c, LEAVE_BEFORE):
+        return
+    hook_request_headers(c.f, c.gate, choices & 64 != 0)
+    if goes(c, LEAVE_BODY) or choices & 64:
+        return
+    spoil(c)
+    if choices & 128:
+        hand_over(c, 0, False)
+        if not c.f.over:
+            c.f.map[REQUEST_TRAILERS].there = True
+            edit(c, REQUEST_TRAILERS)
+            hook_request_trailers(c.f, c.gate)
+    else:
+        hand_over(c, 0, True)
+
+
+cdef void play_answer(play* c) noexcept nogil:
+    cdef u64 choices = take_number(&c.script, 1), way = choices & 3
+    cdef u8 commitment[32]
+    c.f.map[RESPONSE].there = True
+    if way == 3:
+        local_reply(c.f, c.gate, b"upstream_response_timeout" if choices & 4 else b"no_healthy_upstream")
+        add_text(c, RESPONSE, b":status", b"503")
+        hook_response_headers(c.f, c.gate, False)
+        return
+    add_text(c, RESPONSE, b":status", b"200")
+    add_text(c, RESPONSE, b"content-type", b"application/grpc")
+    if way == 2:
+        make_answer(c, RESPONSE, choices >> 3)
+        edit(c, RESPONSE)
+        hook_response_headers(c.f, c.gate, True)
+        return
+    make_body(c, commitment)
+    edit(c, RESPONSE)
+    hook_response_headers(c.f, c.gate, False)
+    if goes(c, LEAVE_ANSWER):
+        return
+    c.f.map[TRAILERS].there = True
+    make_answer(c, TRAILERS, choices >> 3)
+    spoil(c)
+    hand_over(c, 2, choices & 32 != 0)
+    if c.f.over or choices & 32:
+        return
+    if choices & 64:
+        local_reply(c.f, c.gate, b"upstream_reset_after_response_started{remote_reset}")
+        return
+    edit(c, TRAILERS)
+    hook_response_trailers(c.f, c.gate)
+
+
+cdef void play_all(play* c) noexcept nogil:
+    play_request(c, take_number(&c.script, 1))
+    if goes(c, LEAVE_INTENT) or c.leave == LEAVE_BEFORE or c.leave == LEAVE_BODY:
+        return
+    wait_for(c)
+    if c.f.over or not c.f.decoding:
+        return
+    judge_request(c)
+    if goes(c, LEAVE_PROVIDER):
+        return
+    play_answer(c)
+    if goes(c, LEAVE_OUTCOME) or c.leave == LEAVE_ANSWER:
+        return
+    wait_for(c)
+    if not c.f.over and c.f.encoding:
+        judge_answer(c, TRAILERS if c.f.map[TRAILERS].there else RESPONSE)
+
+
+cdef public void fuzz_gate(const u8* p, size_t n) noexcept nogil:
+    cdef play c
+    prepare_world()
+    memset(&c, 0, sizeof(c))
+    c.script = source_of(p, n)
+    c.leave = take_number(&c.script, 1) & 7
+    c.listing = take_number(&c.script, 1) & 1
+    c.f = fe_new(<const u8*>WORLD.certificate_hex, 0 if c.leave == 7 else 64)
+    c.gate = hook_new(WORLD.config, c.f)
+    expect(c.gate != NULL, b"a stream gets its filter")
+    play_all(&c)
+    if not c.f.over:
+        hook_complete(c.f, c.gate)
+    hook_destroy(c.gate)
+    fe_free(c.f)
+    WORLD.runs += 1
+    if WORLD.runs & 4095 == 0:
+        fe_sweep()
