@@ -51,9 +51,10 @@ async def test_call_made_inside_a_servicer_belongs_to_the_same_trace(world: Worl
             await rpc.AdministrativeUnitServiceStub(inner).GetUnit(ask("02"))
 
         bus.units.behave = ask_further
-        await bus.stub.GetUnit(ask())
+        await bus.stub.GetUnit(ask(), timeout=2)
         first, second = bus.units.calls
-        assert second.deadline <= first.deadline + 0.01
+        # The inner call's own 5 s are cut to what the outer one has left; clocks are read a moment apart.
+        assert second.deadline <= first.deadline + 0.2
     assert len({span.context.trace_id for span in spans.get_finished_spans() if span.context}) == 1
     assert len(spans.get_finished_spans()) == 4
 
