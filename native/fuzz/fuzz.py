@@ -193,7 +193,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=20_000, help="mutations of each target, for smoke")
     parser.add_argument("--seconds", type=int, default=60, help="for each target, for run")
     parser.add_argument("target", nargs="*", help=f"of {', '.join(targets())}; all unless named")
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     names = chosen.target or list(targets())
     if not set(names) <= set(targets()):
         parser.error(f"targets are {', '.join(targets())}")
