@@ -95,7 +95,7 @@ class Results:
         table = Table(title="Full load: median of the rounds", title_justify="left")
         table.add_column("data plane", no_wrap=True)
         table.add_column("CPU µs/call (low-high)", justify="right", no_wrap=True)
-        for name in ("cores", "calls/s", "p50 ms", "p99 ms", "batch: client", "provider", "commit", "refused"):
+        for name in ("cores", "calls/s", "p50 ms", "p99 ms", "batch: client", "prov.", "commit", "refused"):
             table.add_column(name, justify="right")
         for variant in self.variants:
             slices = self._of(variant.name)
