@@ -1,8 +1,9 @@
 """Signs headers, many at once: one signature for everything asked for in the same turn of the event loop.
 
 Rules:
-1. A lone header is signed in the next turn of the loop; nobody waits for company.
-2. Under load (the last batch had company) a batch waits until 1 ms has passed since the last one began, never longer.
+1. A lone header is signed in the next turn of the loop: whoever comes after 1 ms of quiet waits for nobody.
+2. Under load batches begin at least 1 ms apart, and no header waits longer than that for its turn. Each batch spares
+   everybody who verifies: broker, provider and client check one signature for all of it.
 3. A batch has at most 1,024 leaves (protocol.md 2); what is beyond goes into the next.
 4. While a signer is busy in its thread, what arrives gathers for the next batch: a slow token costs latency once.
 5. A signer that answers within 0.2 ms signs on the loop, since handing over to a thread costs as much; a slower one,
@@ -52,7 +53,6 @@ class BatchSigner:
         self._timer: asyncio.Handle | None = None
         self._busy: asyncio.Task[None] | None = None
         self._began = 0.0
-        self._last_size = 0
         self._duration: float | None = None
         self._thread: ThreadPoolExecutor | None = None
         self.signed = 0
@@ -90,7 +90,7 @@ class BatchSigner:
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         """Choose when the next batch is signed (rules 1 and 2)."""
-        rest = MIN_INTERVAL_S - (loop.time() - self._began) if self._last_size > 1 else 0.0
+        rest = MIN_INTERVAL_S - (loop.time() - self._began)
         full = len(self._waiting) >= MAX_BATCH
         self._timer = loop.call_soon(self._flush) if full or rest <= 0 else loop.call_later(rest, self._flush)
 
@@ -98,7 +98,7 @@ class BatchSigner:
         self._timer = None
         loop = asyncio.get_running_loop()
         batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-        self._began, self._last_size = loop.time(), len(batch)
+        self._began = loop.time()
         if self._duration is None or self._duration > SLOW_S:
             self._busy = loop.create_task(self._sign_in_thread(batch))
             return
