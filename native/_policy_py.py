@@ -52,7 +52,7 @@ def siphash(key: bytes, data: bytes) -> int:
         v[0] ^= word
     v[2] ^= 0xFF
     _rounds(v, 4)
-    return v[0] ^ v[1] ^ v[2] ^ v[3]
+    return int(v[0] ^ v[1] ^ v[2] ^ v[3])
 
 
 def slots_for(records: int) -> int:
@@ -61,7 +61,7 @@ def slots_for(records: int) -> int:
 
 
 def build_index(seed: bytes, keys: list[bytes]) -> bytes:
-    """The index over records with these keys, in record order. Raises PolicyError("index") on a key that stands twice."""
+    """The index over records with these keys, in record order. PolicyError("index") on a key that stands twice."""
     if len(set(keys)) != len(keys):
         raise PolicyError("index", "a name stands twice")
     slots = [(0, 0)] * slots_for(len(keys))

@@ -1,7 +1,7 @@
 """Reading a gate's journal: the readable definition of its bytes, and the way evidence is taken from it.
 
  1. Segments are `journal-<first sequence>.seg`, read in that order; each has the size its header says.
- 2. Header, 128 bytes: magic, size, first sequence, recover-from, time, floors, salt 16, previous chain 32, zeros, CRC32C.
+ 2. Header, 128 bytes: magic, size, first sequence, recover-from, time, floors, salt 16, previous chain 32, zeros, CRC.
  3. Record: length u32 | crc u32 | sequence u64 | kind u8 | zeros 3 | chain 32 | payload, little-endian.
  4. crc = CRC32C(salt || length || everything behind the crc); sequence = the last + 1;
     chain = SHA-256(previous chain || length || sequence || kind, zeros || payload).
@@ -21,6 +21,7 @@ from native._fast import JournalWriter, crc32c
 from native.digest import pae
 from native.ecdsa import PublicKey, SignatureInvalid
 from native.journal_records import (
+    CleanStop,
     Commit,
     Group,
     Intent,
@@ -29,6 +30,8 @@ from native.journal_records import (
     Outcome,
     ProcessStart,
     Record,
+    RefusedRequest,
+    SnapshotServed,
     parse_record,
 )
 from native.journal_types import JournalError
@@ -36,12 +39,23 @@ from native.merkle import root
 
 __all__ = [
     "Call",
+    "CleanStop",
+    "Commit",
+    "Group",
+    "Intent",
     "JournalDamaged",
     "JournalError",
     "JournalWriter",
+    "Kind",
+    "Outcome",
+    "ProcessStart",
+    "Record",
+    "RefusedRequest",
+    "SnapshotServed",
     "find_call",
     "judge_tail",
     "load_segments",
+    "parse_record",
     "read_groups",
 ]
 
@@ -87,8 +101,8 @@ def read_groups(segments: Iterable[tuple[str, bytes]]) -> Iterator[Group]:
     """
     Every whole group, checked by rules 1 to 5; stops at a torn tail.
 
-    The first segment given may be any: its header's chain and sequence are taken as they stand, everything after is held
-    to them. Signatures are checked from the first process start on. Raises JournalDamaged.
+    The first segment given may be any: its header's chain and sequence are taken as they stand, everything after is
+    held to them. Signatures are checked from the first process start on. Raises JournalDamaged.
     """
     state = _State()
     ended: tuple[str, int] | None = None
@@ -120,16 +134,19 @@ def find_call(segments: Iterable[tuple[str, bytes]], request_id: bytes) -> Call 
                 proof = group.signature_of(record.sequence)
                 key = start.gate_key_bytes, start.gate_key_signature
                 call = Call(entry, proof, None, b"", *key, b"", b"")
-            elif isinstance(entry, Outcome) and call is not None and start is not None:
-                if entry.receipt.intent_sequence == call.intent.admission.sequence:
-                    return replace(
-                        call,
-                        outcome=entry,
-                        receipt_signature=group.signature_of(record.sequence),
-                        receipt_gate_key=start.gate_key_bytes,
-                        receipt_gate_key_signature=start.gate_key_signature,
-                    )
+            elif isinstance(entry, Outcome) and call is not None and start is not None and _settles(entry, call):
+                return replace(
+                    call,
+                    outcome=entry,
+                    receipt_signature=group.signature_of(record.sequence),
+                    receipt_gate_key=start.gate_key_bytes,
+                    receipt_gate_key_signature=start.gate_key_signature,
+                )
     return call
+
+
+def _settles(outcome: Outcome, call: Call) -> bool:
+    return outcome.receipt.intent_sequence == call.intent.admission.sequence
 
 
 class _State:
@@ -248,8 +265,8 @@ def judge_tail(name: str, data: bytes, at: int, salt: bytes, sequence: int) -> s
     """
     "torn" or "damaged" for the first bad place of the newest segment.
 
-    At most the last group can be half written, and half written means whole sectors still zero: the rules are numbered in
-    native/core/journal_tail.pxi. Damage is what was acknowledged and can no longer be read.
+    At most the last group can be half written, and half written means whole sectors still zero: the rules are numbered
+    in native/core/journal_tail.pxi. Damage is what was acknowledged and can no longer be read.
     """
     if _zeros(data, at, len(data)):
         return "torn"

@@ -58,7 +58,9 @@ class JournalDamaged(Exception):
     segment's name and the offset in it."""
 
     def __init__(self, reason: str, segment: str, offset: int) -> None:
-        super().__init__(f"journal damaged ({reason}) in {segment} at byte {offset}; keep the files and compare with a copy")
+        super().__init__(
+            f"journal damaged ({reason}) in {segment} at byte {offset}; keep the files, compare with a copy"
+        )
         self.reason = reason
         self.segment = segment
         self.offset = offset

@@ -10,7 +10,7 @@ _NEXT = {
     "stopped": "it was closed; open it again",
     "invalid": "this cannot be a record; check lengths and numbers against docs/formats.md",
     "locked": "another process writes this directory; one instance, one directory",
-    "corrupt": "bytes that were acknowledged are damaged or missing; keep the files, restore or set the directory aside",
+    "corrupt": "bytes that were acknowledged are damaged or missing; keep the files, then restore a copy",
     "io": "reading or making its files failed; check the directory, its owner and the disk",
     "memory": "memory is short",
     "format": "its files are of another version",
@@ -18,8 +18,8 @@ _NEXT = {
 
 
 class JournalError(Exception):
-    """The journal did not take, or will never acknowledge, a record; or cannot be opened. `reason` is one of broken, full,
-    stopped, invalid, locked, corrupt, io, memory, format; `errno` is 0 where the system gave none."""
+    """The journal did not take, or will never acknowledge, a record; or cannot be opened. `reason` is one of broken,
+    full, stopped, invalid, locked, corrupt, io, memory, format; `errno` is 0 where the system gave none."""
 
     def __init__(self, reason: str, errno: int = 0) -> None:
         cause = f" ({os.strerror(errno)})" if errno else ""

@@ -1,8 +1,8 @@
 """Policy tables: compiled from names into one block of bytes, opened by the gate and by Python alike.
 
-`build_tables` turns PolicyTables into bytes; `Policy` answers from such bytes through the compiled lookups, which are the
-ones that run in the gate. Names are resolved once, here; a name that is missing or stands twice is refused. What the bytes
-mean is docs/formats.md, "Policy tables"; the readable definition of the lookups is native._policy_py.
+`build_tables` turns PolicyTables into bytes; `Policy` answers from such bytes through the compiled lookups, those that
+run in the gate. Names are resolved once, here; a name that is missing or stands twice is refused. What the bytes mean is
+docs/formats.md, "Policy tables"; the readable definition of the lookups is native._policy_py.
 """
 
 import secrets
@@ -196,7 +196,7 @@ def _lay_out(seed: bytes, sections: list[bytes]) -> bytes:
 
 
 class Policy:
-    """Opened tables, answering in names' numbers (indices) and values. Raises PolicyError when they are not in order."""
+    """Opened tables, answering in indices and values. Raises PolicyError when they are not in order."""
 
     def __init__(self, tables: bytes) -> None:
         self._view = PolicyView(tables)

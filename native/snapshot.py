@@ -1,9 +1,9 @@
 """Policy snapshots: a signed, versioned header over policy tables, in one file.
 
-File: `GVBSNAP1` || u32le n || SnapshotHeader || u32le m || Signature || zeros to a multiple of 64 || tables. The signature
-is a batch signature under `govbus/snapshot/v1` by the policy key that every reader has pinned. The gate opens the same
-bytes with native/core/snapshot.pxi, by the same numbered steps. Follows docs/protocol.md, section 9; no clock, no file:
-time and bytes come in.
+File: `GVBSNAP1` || u32le n || SnapshotHeader || u32le m || Signature || zeros to a multiple of 64 || tables. It is
+signed by a batch signature under `govbus/snapshot/v1` by the policy key that every reader has pinned. The gate opens
+the same bytes with native/core/snapshot.pxi, by the same numbered steps. Follows docs/protocol.md, section 9; no clock,
+no file: time and bytes come in.
 """
 
 import struct

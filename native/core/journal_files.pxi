@@ -1,7 +1,7 @@
 # The journal's directory: one lock, segments that are reserved on disk before they are used. Needs journal_format.pxi, sync.pxi.
 #
 #  1. `lock` is held by flock for the life of the process: one writer per directory.
-#  2. `reserve-N.seg` is allocated (fallocate), overwritten with zeros and synced, name included, before it counts as room.
+#  2. `reserve-N.seg` is allocated (fallocate), reads as zeros, and is synced, name included, before it counts as room.
 #  3. A reserve becomes `journal-S.seg` (S = its first sequence) by: header written, file synced, renamed, directory synced.
 #     Only then is a record written to it. Names have equal length, so the rename asks for no room of its own.
 #  4. Every path is opened below the directory's descriptor: moving or removing the directory cannot mix two journals.

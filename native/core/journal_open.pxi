@@ -199,6 +199,8 @@ cdef inline int gb_j_start(gb_journal* j, const char* directory, gb_span gate_ke
     s.seen = out.seen
     s.opaque = out.opaque
     bad = gb_j_recover(j, &s)
+    if not bad and j.spares == 0:
+        gb_j_make_spare(j, False)      # a full disk is no reason not to start: what is open can still be settled
     if not bad:
         bad = gb_j_settle(j, &s, gate_key, signature, out)
     out.torn_bytes = s.dirty
