@@ -1,7 +1,7 @@
 """Policy tables: compiled from names into one block of bytes, opened by the gate and by Python alike.
 
 `build_tables` turns PolicyTables into bytes; `Policy` answers from such bytes through the compiled lookups, those that
-run in the gate. Names are resolved once, here; a name that is missing or stands twice is refused. What the bytes mean is
+run in the gate. Names are resolved once, here; a name that is missing or stands twice is refused. What the bytes mean:
 docs/formats.md, "Policy tables"; the readable definition of the lookups is native._policy_py.
 """
 
