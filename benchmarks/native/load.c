@@ -222,6 +222,7 @@ static void open_lanes(int argc, char **argv, const char *name, int epoll) {
         nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, 64 * 1024 * 1024);
         connection_flush(c);
     }
+    nghttp2_session_callbacks_del(callbacks); /* each session has its copy */
 }
 
 int main(int argc, char **argv) {
