@@ -42,6 +42,9 @@ uint64_t fe_event(fe_stream *s);
 const char *fe_folder(void);
 void fe_sweep(void);
 void fe_write(const char *name, const void *p, size_t n, char *path, size_t cap);
+/* The snapshot version that the gate showed last in its gauge. */
+extern uint64_t fe_version;
+void fe_pause(void);
 /* What the gate said last with level error or above. */
 extern char fe_said[256];
 #endif

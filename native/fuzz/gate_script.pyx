@@ -7,6 +7,7 @@
 #  1. What goes on to the provider has nothing but the bus's metadata, and a request that verifies; it has an admission.
 #  2. What goes back to the client has nothing but the bus's metadata, and a receipt that verifies.
 #  3. A stream is answered once, and not touched after that; pointers into a map are not kept over a setter.
+#  4. A policy that comes into force in the middle of a call judges what is still to come.
 
 include "native/core/base.pxi"
 include "native/core/sync.pxi"
@@ -274,10 +275,37 @@ cdef void judge_request(play* c) noexcept nogil:
                b"no foreign metadata reaches a provider")
 
 
+cdef bint answer_verifies(play* c, int map) noexcept nogil:
+    """The provider's own parts, as the client would judge them."""
+    cdef u8 header[2048]
+    cdef u8 proof[512]
+    cdef u8 leaf[32]
+    cdef gb_response h
+    cdef gb_signature s
+    cdef int field = 0
+    cdef ssize_t n = part_of(c, map, b"govbus-response-bin", header, sizeof(header))
+    cdef ssize_t m = part_of(c, map, b"govbus-response-signature-bin", proof, sizeof(proof))
+    if n <= 0 or m <= 0 or gb_parse_response(header, <size_t>n, &h, &field) or gb_parse_signature(proof, <size_t>m, &s, &field):
+        return False
+    gb_leaf(gb_literal(b"govbus/response/v1"), gb_make_span(header, <size_t>n), leaf)
+    return gb_eq32(h.request_digest.p, c.digest) and gb_batch_verify(WORLD.provider_key, &s, leaf, NULL) == GB_BATCH_OK
+
+
 cdef void judge_answer(play* c, int map) noexcept nogil:
+    cdef u8 record[1024]
+    cdef gb_receipt receipt
     cdef fe_entry* e
     cdef size_t i
-    cdef int each
+    cdef int each, field = 0
+    cdef ssize_t n = part_of(c, map, b"govbus-receipt-bin", record, sizeof(record))
+    expect(n > 0 and gb_parse_receipt(record, <size_t>n, &receipt, &field) == 0, b"an answer carries a canonical receipt")
+    expect(gb_eq32(receipt.request_digest.p, c.digest), b"a receipt names its request")
+    if receipt.outcome == 1:
+        expect(answer_verifies(c, map), b"what a receipt calls done was signed by the provider, for this request")
+        expect(not WORLD.revoked & REVOKED_PROVIDER_KEY, b"a revoked key answers nothing")
+    else:
+        expect(receipt.outcome == 2 and fe_find(c.f, map, b"govbus-response-bin") == NULL,
+               b"an answer that failed is the bus's alone")
     signed_by_gate(c, map, b"govbus/receipt/v1", b"govbus-receipt-bin", b"govbus-receipt-signature-bin")
     for each in range(RESPONSE, TRAILERS + 1):
         for i in range(c.f.map[each].n):
@@ -376,10 +404,14 @@ cdef void play_answer(play* c) noexcept nogil:
     hook_response_headers(c.f, c.gate, False)
     if goes(c, LEAVE_ANSWER):
         return
+    if choices & 128:
+        swap_policy(<u32>take_number(&c.script, 1) & 15)
     c.f.map[TRAILERS].there = True
     make_answer(c, TRAILERS, choices >> 3)
     spoil(c)
     hand_over(c, 2, choices & 32 != 0)
+    expect(c.f.over or not c.listing or c.body_n == 0 or not WORLD.revoked & ~<u32>REVOKED_PROVIDER_KEY,
+           b"an open stream ends with what permitted it")
     if c.f.over or choices & 32:
         return
     if choices & 64:
@@ -422,6 +454,8 @@ cdef public void fuzz_gate(const u8* p, size_t n) noexcept nogil:
         hook_complete(c.f, c.gate)
     hook_destroy(c.gate)
     fe_free(c.f)
+    if WORLD.revoked:
+        swap_policy(0)
     WORLD.runs += 1
     if WORLD.runs & 4095 == 0:
         fe_sweep()

@@ -10,6 +10,7 @@ cdef extern from *:
     const void *HOOK(bootstrap_extension_config_new)(void *, hook_buf, hook_buf);
     const void *HOOK(bootstrap_extension_new)(const void *, void *);
     const void *HOOK(http_filter_config_new)(void *, hook_buf, hook_buf);
+    void HOOK(http_filter_config_destroy)(const void *);
     const void *HOOK(http_filter_new)(const void *, void *);
     unsigned HOOK(http_filter_request_headers)(void *, const void *, _Bool);
     unsigned HOOK(http_filter_request_body)(void *, const void *, _Bool);
@@ -30,13 +31,14 @@ cdef extern from *:
         setenv("GOVBUS_GATE_KEY", key_path, 1);
         setenv("GOVBUS_POLICY_KEY", policy_key, 1);
     }
-    static const void *start_gate(const char *snapshot, const char *digest_hex) {
+    static int start_gate(void) {
+        const void *boot = HOOK(bootstrap_extension_config_new)(NULL, (hook_buf){"gate", 4}, (hook_buf){"", 0});
+        return boot && HOOK(bootstrap_extension_new)(boot, NULL);
+    }
+    static const void *configure_gate(const char *snapshot, unsigned long long version, const char *digest_hex) {
         char text[800];
-        hook_buf name = {"gate", 4}, settings = {text, 0};
-        const void *boot = HOOK(bootstrap_extension_config_new)(NULL, name, (hook_buf){"", 0});
-        settings.length = (size_t)snprintf(text, sizeof text, "snapshot=%s\\nversion=1\\ndigest=%s", snapshot, digest_hex);
-        if (!boot || !HOOK(bootstrap_extension_new)(boot, NULL)) return NULL;
-        return HOOK(http_filter_config_new)((void *)text, name, settings);
+        int n = snprintf(text, sizeof text, "snapshot=%s\\nversion=%llu\\ndigest=%s", snapshot, version, digest_hex);
+        return HOOK(http_filter_config_new)((void *)text, (hook_buf){"gate", 4}, (hook_buf){text, (size_t)n});
     }
     static unsigned local_reply(void *f, const void *m, const char *details) {
         return HOOK(http_filter_local_reply)(f, m, 503, (hook_buf){details, strlen(details)}, 0);
@@ -75,7 +77,11 @@ cdef extern from *:
     void fe_sweep() nogil
     void fe_write(const char* name, const void* p, size_t n, char* path, size_t cap) nogil
     void set_environment(const char* key_path, const char* policy_key) nogil
-    const void* start_gate(const char* snapshot, const char* digest_hex) nogil
+    bint start_gate() nogil
+    const void* configure_gate(const char* snapshot, u64 version, const char* digest_hex) nogil
+    void hook_config_destroy "HOOK(http_filter_config_destroy)"(const void* config) nogil
+    u64 fe_version
+    void fe_pause() nogil
     unsigned int local_reply(void* f, const void* m, const char* details) nogil
     const void* hook_new "HOOK(http_filter_new)"(const void* config, void* f) nogil
     unsigned int hook_request_headers "HOOK(http_filter_request_headers)"(void* f, const void* m, flag end) nogil
@@ -95,11 +101,14 @@ cdef struct world:
     gb_privkey* policy
     gb_privkey* gate
     gb_pubkey* client_key
+    gb_pubkey* provider_key
     gb_pubkey* gate_key
     u8 certificate[32]
     char certificate_hex[65]
     u8 last_id[16]
     u64 runs
+    u64 version            # of the snapshot that was configured last
+    u32 revoked            # REVOKED_* in it
 
 cdef world WORLD
 
@@ -107,6 +116,11 @@ cdef enum:
     SUBSYSTEM_CLIENT = 0
     SUBSYSTEM_PROVIDER = 1
     SUBSYSTEM_BROKER = 2
+
+    REVOKED_GRANT = 1
+    REVOKED_CLIENT = 2
+    REVOKED_CLIENT_KEY = 4
+    REVOKED_PROVIDER_KEY = 8
 
 
 cdef void hex_of(const u8* p, size_t n, char* out) noexcept nogil:
@@ -174,7 +188,8 @@ cdef size_t make_tables(u8* p, size_t cap) noexcept nogil:
     w.at = GB_POL_HEADER
     put_section(&w, GB_POL_STRINGS, 448)
     r = put_section(&w, GB_POL_SUBSYSTEMS, 3)
-    put_subsystem(&w, r, b"spiffe://fuzz.test/gov/one/client", b"", GB_SUBSYSTEM_ACTIVE)
+    put_subsystem(&w, r, b"spiffe://fuzz.test/gov/one/client", b"",
+                  0 if WORLD.revoked & REVOKED_CLIENT else GB_SUBSYSTEM_ACTIVE)
     put_subsystem(&w, r + 24, b"spiffe://fuzz.test/gov/two/provider", b"provider", GB_SUBSYSTEM_ACTIVE)
     put_subsystem(&w, r + 48, b"spiffe://fuzz.test/gov/ndc/broker-1", b"", GB_SUBSYSTEM_ACTIVE | GB_SUBSYSTEM_BROKER)
     r = put_section(&w, GB_POL_CERTIFICATES, 1)
@@ -182,8 +197,8 @@ cdef size_t make_tables(u8* p, size_t cap) noexcept nogil:
     gb_st64(r + 32, <u64>gb_now_ms() + 86400000)
     gb_st32(r + 40, SUBSYSTEM_CLIENT)
     r = put_section(&w, GB_POL_KEYS, 2)
-    put_key(r, WORLD.client, SUBSYSTEM_CLIENT)
-    put_key(r + 120, WORLD.provider, SUBSYSTEM_PROVIDER)
+    put_key(r, WORLD.client, SUBSYSTEM_CLIENT, WORLD.revoked & REVOKED_CLIENT_KEY)
+    put_key(r + 120, WORLD.provider, SUBSYSTEM_PROVIDER, WORLD.revoked & REVOKED_PROVIDER_KEY)
     r = put_section(&w, GB_POL_METHODS, 2)
     put_method(&w, r, b"/vn.fuzz.v1.FuzzService/Get", GB_METHOD_UNARY)
     put_method(&w, r + 24, b"/vn.fuzz.v1.FuzzService/List", GB_METHOD_SERVER_STREAM)
@@ -194,7 +209,7 @@ cdef size_t make_tables(u8* p, size_t cap) noexcept nogil:
     gb_st32(r + 20, 2)
     gb_st32(r + 24, 2)
     gb_st32(r + 28, 1)
-    gb_st64(r + 40, <u64>gb_now_ms() + 86400000)
+    gb_st64(r + 40, 1 if WORLD.revoked & REVOKED_GRANT else <u64>gb_now_ms() + 86400000)
     r = put_section(&w, GB_POL_LISTS, 3)
     gb_st32(r + 4, 1)
     put_section(&w, GB_POL_AGENTS, 0)
@@ -209,10 +224,10 @@ cdef void put_subsystem(table_writer* w, u8* r, const char* id, const char* clus
     gb_st32(r + 20, flags)
 
 
-cdef void put_key(u8* r, const gb_privkey* key, u32 subsystem) noexcept nogil:
+cdef void put_key(u8* r, const gb_privkey* key, u32 subsystem, bint revoked) noexcept nogil:
     memcpy(r + 32, key.point, 65)
     gb_st32(r + 100, subsystem)
-    gb_st64(r + 112, <u64>gb_now_ms() + 86400000)
+    gb_st64(r + 112, 1 if revoked else <u64>gb_now_ms() + 86400000)
 
 
 cdef void put_method(table_writer* w, u8* r, const char* path, u32 kind) noexcept nogil:
@@ -231,7 +246,7 @@ cdef size_t make_snapshot(u8* out, size_t cap) noexcept nogil:
     memset(out, 0, cap)
     gb_sha256(tables, size, digest)
     h.trust_domain = gb_literal(b"fuzz.test")
-    h.version = 1
+    h.version = WORLD.version
     h.created_at_ms = gb_now_ms()
     h.alarm_after_ms = h.refuse_after_ms = 86400000
     h.scope = gb_literal(b"broker")
@@ -277,11 +292,9 @@ cdef size_t make_gate_key(u8* out2048) noexcept nogil:
 
 
 cdef void prepare_world() noexcept nogil:
-    cdef u8 file[16384]
-    cdef u8 digest[32]
+    cdef u8 file[2048]
     cdef char hex[132]
-    cdef char path[256]
-    cdef size_t n
+    cdef char path[320]
     if WORLD.config != NULL:
         return
     WORLD.client = new_key()
@@ -289,20 +302,53 @@ cdef void prepare_world() noexcept nogil:
     WORLD.policy = new_key()
     WORLD.gate = new_key()
     WORLD.client_key = gb_pubkey_new(WORLD.client.point)
+    WORLD.provider_key = gb_pubkey_new(WORLD.provider.point)
     WORLD.gate_key = gb_pubkey_new(WORLD.gate.point)
     memset(WORLD.certificate, 0x11, 32)
     hex_of(WORLD.certificate, 32, WORLD.certificate_hex)
     hex_of(WORLD.policy.point, 65, hex)
     fe_write(b"gate.key", file, make_gate_key(file), path, sizeof(path))
     set_environment(path, hex)
+    if start_gate():
+        WORLD.config = next_policy(0)
+    if WORLD.config == NULL:
+        complain()
+    expect(WORLD.config != NULL, b"the gate starts in a world that is in order")
+
+
+cdef const void* next_policy(u32 revoked) noexcept nogil:
+    """Writes the next snapshot and configures the gate with it: the new filter configuration, or NULL."""
+    cdef u8 file[16384]
+    cdef u8 digest[32]
+    cdef char hex[65]
+    cdef char path[320]
+    cdef size_t n
+    WORLD.version += 1
+    WORLD.revoked = revoked
     n = make_snapshot(file, sizeof(file))
     gb_sha256(file, n, digest)
     hex_of(digest, 32, hex)
     fe_write(b"policy.snapshot", file, n, path, sizeof(path))
-    WORLD.config = start_gate(path, hex)
-    if WORLD.config == NULL:
-        complain()
-    expect(WORLD.config != NULL, b"the gate starts in a world that is in order")
+    return configure_gate(path, WORLD.version, hex)
+
+
+cdef void swap_policy(u32 revoked) noexcept nogil:
+    """Another policy, in force when this returns: a stream without headers makes the gate show which one judges."""
+    cdef const void* config = next_policy(revoked)
+    cdef fe_stream* f
+    cdef const void* gate
+    cdef int tries = 0
+    expect(config != NULL, b"a policy that is in order configures the gate")
+    while fe_version != WORLD.version:
+        expect(tries < 5000, b"a policy that is in order comes into force")
+        tries += 1
+        fe_pause()
+        f = fe_new(<const u8*>WORLD.certificate_hex, 64)
+        gate = hook_new(config, f)
+        hook_request_headers(f, gate, True)
+        hook_destroy(gate)
+        fe_free(f)
+    hook_config_destroy(config)
 
 
 cdef extern from *:

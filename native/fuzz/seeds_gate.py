@@ -57,12 +57,13 @@ def call(
     answer: int = 0,
     response: bytes = body(b"answer"),
     response_edits: bytes = NOTHING,
+    swap: bytes = b"",
     response_spoiled: bytes = spoil(),
     trailers_edits: bytes = NOTHING,
 ) -> bytes:
     """One call with the body of each side in one piece."""
     asked = bytes([leave, kind, choices]) + request + request_edits + request_spoiled + b"\0"
-    return asked + bytes([answer]) + response + response_edits + response_spoiled + b"\0" + trailers_edits
+    return asked + bytes([answer]) + response + response_edits + swap + response_spoiled + b"\0" + trailers_edits
 
 
 def seeds() -> dict[str, bytes]:
@@ -108,4 +109,9 @@ def seeds() -> dict[str, bytes]:
         "long-name": call(request_edits=edits(long_name(5000))),
         **{f"client-leaves-{stage}": call(leave=stage) for stage in range(1, 7)},
         "no-certificate": call(leave=7),
+        **{
+            f"{name}-swap-{revoked}": call(kind=kind, answer=128, swap=bytes([revoked]))
+            for name, kind in (("unary", UNARY), ("stream", LISTING))
+            for revoked in (0, 1, 2, 4, 8)
+        },
     }
