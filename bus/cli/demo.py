@@ -1,0 +1,38 @@
+"""`govbus demo`: real calls between three ministries on this machine, attacks included. See bus.demo."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines
+from bus.demo.report import DemoError
+from bus.demo.run import Step, run_demo
+from bus.demo.screen import Screen
+
+__all__ = ["demo"]
+
+_INTERRUPTED = 130
+
+
+def demo(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")] = False,
+    slow: Annotated[bool, typer.Option("--slow", help="Leave time to read and explain.")] = False,
+    only: Annotated[Step | None, typer.Option(help="Show this step alone (and run what it needs).")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Keep everything in this directory; made if it is not there. Default: nothing.")
+    ] = None,
+) -> None:
+    """Start a small nation, register a birth across it, attack it, prove a call. Exit code 1 if a claim does not hold."""
+    with error_lines():
+        try:
+            document = run_demo(Screen(quiet=as_json, slow=slow), only=only, keep=state)
+        except DemoError as error:
+            raise Unable(str(error)) from error
+        except KeyboardInterrupt:
+            typer.echo("govbus: stopped; nothing runs any more", err=True)
+            raise typer.Exit(_INTERRUPTED) from None
+    if as_json:
+        echo_json(document)
+    if not document["holds"]:
+        raise typer.Exit(NEGATIVE)

@@ -1,0 +1,79 @@
+"""Run as a script, in the child's place: give up every file but those named, then become the program.
+
+    python -I -S fence.py OWN-DIRECTORY READABLE... -- COMMAND...
+
+Landlock (landlock(7), Linux 5.13): the kernel refuses everything that no rule allows, to root as well, to children as
+well, and for good. OWN-DIRECTORY may be read and written, READABLE paths may be read and executed. It also stops the
+process from looking into others' memory. Where the kernel has no Landlock, `landlock_version` is 0 and nobody should
+claim that processes of one user are apart.
+"""
+
+import ctypes
+import os
+import sys
+
+_CREATE, _ADD, _RESTRICT = 444, 445, 446  # system calls, the same on every architecture
+_ASK_VERSION = 1
+_PATH_BENEATH = 1
+_PR_SET_NO_NEW_PRIVS = 38
+# LANDLOCK_ACCESS_FS_* of the first version
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
+_ALL = (1 << 13) - 1
+_READ = _EXECUTE | _READ_FILE | _READ_DIR
+_OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (("handled", ctypes.c_uint64),)
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
+
+
+def landlock_version() -> int:
+    """What this kernel offers; 0 for nothing."""
+    return max(0, _libc().syscall(_CREATE, None, ctypes.c_size_t(0), _ASK_VERSION))
+
+
+def enclose(own: str, readable: list[str]) -> None:
+    """Fence this process in, for good; OSError when the kernel refuses."""
+    libc = _libc()
+    ruleset = _call(libc, _CREATE, ctypes.byref(_Ruleset(_ALL)), ctypes.c_size_t(ctypes.sizeof(_Ruleset)), 0)
+    for path, allowed in ((own, _ALL), ("/dev", _READ | _WRITE_FILE), *((each, _READ) for each in readable)):
+        try:
+            parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # /lib64, for one, is not everywhere
+        rule = _PathBeneath(allowed if os.path.isdir(path) else allowed & _OF_FILES, parent)
+        _call(libc, _ADD, ruleset, _PATH_BENEATH, ctypes.byref(rule), 0)
+        os.close(parent)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+    _call(libc, _RESTRICT, ruleset, 0)
+    os.close(ruleset)
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _call(libc: ctypes.CDLL, number: int, *arguments: object) -> int:
+    found = int(libc.syscall(number, *arguments))
+    if found < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return found
+
+
+def main() -> None:
+    """Enclose and exec."""
+    split = sys.argv.index("--")
+    enclose(sys.argv[1], sys.argv[2:split])
+    command = sys.argv[split + 1 :]
+    os.execv(command[0], command)  # noqa: S606 (our own command, from an argument list)
+
+
+if __name__ == "__main__":
+    main()

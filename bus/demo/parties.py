@@ -1,0 +1,176 @@
+"""The ministries' processes: each is given a directory of its own and fenced in it, before it runs any code of its own.
+
+    <parties>/<name>/            0700
+      identity/                  its subsystem's directory of the instance, as if carried to its own machine
+      data/                      its database
+
+A child ends with this process (bus.engines.tether). What it writes to stderr goes to its log.
+"""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from bus.demo import fence
+from bus.demo.report import DemoError
+from bus.engines import tether
+
+__all__ = ["Party", "await_ready", "end", "enroll", "launch", "openable"]
+
+READY_S: Final = 60.0
+END_S: Final = 10.0
+_PACKAGES: Final = ("adapters", "buf", "bus", "govbus", "native", "pki", "vn")
+_SYSTEM: Final = ("/bin", "/etc", "/lib", "/lib64", "/proc", "/sys", "/usr")
+# Says of each path named whether it could be opened, as JSON.
+_TRY: Final = """
+import errno, json, os, sys
+found = {}
+for path in sys.argv[1:]:
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+        found[path] = "opened"
+    except OSError as error:
+        found[path] = errno.errorcode[error.errno]
+print(json.dumps(found))
+"""
+
+
+@dataclass(slots=True)
+class Party:
+    """One process and what belongs to it."""
+
+    path: str
+    folder: Path
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    port: int = 0
+
+    @property
+    def config(self) -> Path:
+        """What connect and serve take."""
+        return self.folder / "identity" / "config.yaml"
+
+    def secrets(self) -> list[Path]:
+        """The files that nobody else may read."""
+        keys = [self.folder / "identity" / "signing-key.pem", self.folder / "identity" / "tls" / "key.pem"]
+        return keys + sorted((self.folder / "data").glob("*.db"))
+
+
+def enroll(path: str, home: Path, parties: Path, logs: Path) -> Party:
+    """Give a party its own directory; what it had of an earlier run is renewed, but for its data."""
+    folder = parties / path.replace("/", ".")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.rmtree(folder / "identity", ignore_errors=True)
+    shutil.copytree(home, folder / "identity", symlinks=True)
+    return Party(path, folder, logs / f"{folder.name}.log")
+
+
+def launch(party: Party, module: str, *, with_state: bool) -> None:
+    """Start its process; await_ready says when it serves."""
+    command = [sys.executable, "-m", module, "--config", str(party.config)]
+    if with_state:
+        command += ["--state", str(party.folder / "data")]
+    with party.log.open("wb") as log:
+        party.process = subprocess.Popen(
+            _tethered(_fenced(party, command)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=party.folder,
+            env=_environment(party),
+            start_new_session=True,  # a Ctrl-C in the terminal is the demonstration's to answer
+        )
+
+
+def await_ready(party: Party) -> None:
+    """Wait until it says on which port it serves; DemoError when it does not."""
+    process = party.process
+    assert process is not None and process.stdout is not None  # noqa: S101 - launch made both
+    until, line = time.monotonic() + READY_S, b""
+    while not line.endswith(b"\n") and select.select([process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+        if not (read := os.read(process.stdout.fileno(), 4096)):
+            break
+        line += read
+    start = b"serving on port "
+    if not line.startswith(start):
+        said = party.log.read_text("utf-8", "replace").strip().splitlines()[-1:]
+        raise DemoError(f"{party.path} did not start: {said[0] if said else 'it said nothing'}; its log is {party.log}")
+    party.port = int(line[len(start) :])
+
+
+def end(parties: Sequence[Party]) -> dict[str, int]:
+    """Ask all to drain and end, then wait; their exit statuses."""
+    running = [party for party in parties if party.process is not None]
+    for party in running:
+        _send(party, signal.SIGTERM)
+    return {party.path: _await_end(party) for party in running}
+
+
+def openable(party: Party, files: Sequence[Path]) -> dict[str, str]:
+    """What happens when a process fenced in as this party opens each file: "opened", or the error's name."""
+    command = [sys.executable, "-I", "-S", "-c", _TRY, *map(str, files)]
+    ran = subprocess.run(
+        _fenced(party, command), capture_output=True, cwd=party.folder, env=_environment(party), timeout=READY_S, check=False
+    )
+    if ran.returncode != 0:
+        raise DemoError(f"a process could not be fenced in as {party.path}; look at {party.folder}")
+    found: dict[str, str] = json.loads(ran.stdout)
+    return found
+
+
+def _send(party: Party, number: int) -> None:
+    if party.process is not None:
+        with contextlib.suppress(ProcessLookupError):
+            party.process.send_signal(number)
+
+
+def _await_end(party: Party) -> int:
+    process = party.process
+    assert process is not None  # noqa: S101 - as asked by `end`
+    try:
+        code = process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        _send(party, signal.SIGKILL)
+        code = process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+    party.process = None
+    return code
+
+
+def _tethered(command: list[str]) -> list[str]:
+    return [sys.executable, "-I", "-S", str(Path(tether.__file__)), str(os.getpid()), *command]
+
+
+def _fenced(party: Party, command: list[str]) -> list[str]:
+    """`command` behind the fence, or as it is where the kernel offers none."""
+    if not fence.landlock_version():
+        return command
+    script = str(Path(fence.__file__))
+    return [sys.executable, "-I", "-S", script, str(party.folder), *_readable(), "--", *command]
+
+
+def _readable() -> list[str]:
+    """The system, Python, and the installed packages: code that everybody has, no data."""
+    found = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *_SYSTEM}
+    for name in _PACKAGES:
+        spec = find_spec(name)
+        found.update(spec.submodule_search_locations or () if spec else ())
+    return sorted(found)
+
+
+def _environment(party: Party) -> dict[str, str]:
+    kept = {name: value for name in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH") if (value := os.environ.get(name))}
+    return kept | {"HOME": str(party.folder), "TMPDIR": str(party.folder), "PYTHONDONTWRITEBYTECODE": "1"}

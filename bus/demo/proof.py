@@ -1,0 +1,149 @@
+"""Step 4: evidence. When nothing runs any more, one call is proven from the journal alone; then single bytes are changed.
+
+Export and verification are the commands that anybody has: `govbus evidence export` and `govbus verify`.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bus.demo.report import DemoError, Report
+from bus.demo.screen import Screen
+from bus.demo.story import Story
+from bus.demo.world import World
+from bus.edge.policy_pem import parse_signing_key_pem
+from bus.evidence.bundle import Bundle, parse_bundle
+from bus.evidence.verify import STEPS, EvidenceInvalid, verify_bundle
+from native.codec import decode_admission, decode_receipt, decode_request_header, decode_response_header
+from native.digest import frame
+from pki.files import write_atomic
+
+__all__ = ["claim_silence", "prove"]
+
+_TRIED: Final = 256
+HOLDS: Final = "holds"
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """One byte of a field, one bit of which is flipped, and the step that must say so."""
+
+    text: str
+    field: str
+    offset: int
+    step: str
+
+
+def prove(world: World, story: Story, report: Report, screen: Screen) -> Path:
+    """Export, verify, damage, verify; the bundle's path."""
+    out = world.folder / "evidence" / "birth.bundle"
+    screen.say("everything is stopped: what follows needs the broker's journal and the operator's public policy key only")
+    with screen.working("govbus evidence export, govbus verify"):
+        _export(world, story, out)
+        verified = _verify(world, out)
+    present = sum(bool(step["present"]) for step in verified["steps"])
+    text = f"the call's evidence holds, each of {len(STEPS)} steps, bodies included"
+    screen.claim(report.claim("evidence-holds", text, (True, len(STEPS)), (verified["verified"], present)))
+    data = out.read_bytes()
+    rows = []
+    point = parse_signing_key_pem((world.instance.state / "policy-key.pem").read_bytes())[1]
+    for flip in _flips(parse_bundle(data)):
+        found = _judge(_flipped(data, data.find(getattr(parse_bundle(data), flip.field)) + flip.offset), point)
+        claim = report.claim(f"flip-{len(rows) + 1}", f"one bit of {flip.text} flipped: step named", flip.step, found)
+        report.flips.append({"text": flip.text, "expected": flip.step, "found": found, "holds": claim.holds})
+        rows.append((flip.text, found, "yes" if claim.holds else f"NO, expected {flip.step}"))
+    screen.table(("one bit flipped in", "first step that fails", "as it must be"), rows, title="The same file, damaged")
+    places = range(0, len(data), max(1, len(data) // _TRIED))
+    passed = sum(_judge(_flipped(data, place), point) == HOLDS for place in places)
+    text = f"of {len(places)} files with one bit flipped, all over, none passes"
+    screen.claim(report.claim("no-flip-passes", text, 0, passed))
+    return out
+
+
+def claim_silence(world: World, story: Story, report: Report, screen: Screen) -> None:
+    """(design: no personal number or name in any log or ledger leaf) What the bus wrote knows none of the persons."""
+    written = [file for broker in ("journal", "envoy") for file in world.instance.state.glob(f"brokers/*/{broker}/*")]
+    written += list(world.logs.iterdir())
+    found = sum(text.encode("utf-8") in data for data in _contents(written) for text in story.private)
+    text = "in journals and logs: no number, name or notice of any person of the story"
+    screen.claim(report.claim("nothing-personal-written", text, 0, found))
+
+
+def _contents(files: list[Path]) -> Iterator[bytes]:
+    """One file in memory at a time."""
+    for file in files:
+        if file.is_file():
+            yield file.read_bytes()
+
+
+def _export(world: World, story: Story, out: Path) -> None:
+    evidence, folder = story.evidence, out.parent
+    request, response = folder / "request.body", folder / "response.body"
+    write_atomic(request, evidence.request_salt + b"".join(map(frame, evidence.request_messages)))
+    write_atomic(response, evidence.response_salt + b"".join(map(frame, evidence.response_messages)))
+    identifier = decode_request_header(evidence.request_header).request_id.hex()
+    bodies = ["--request-body", str(request), "--response-body", str(response)]
+    journal = ["--journal", str(world.journal()), "--out", str(out)]
+    _govbus("evidence", "export", identifier, *journal, *bodies)
+
+
+def _verify(world: World, bundle: Path) -> dict[str, list[dict[str, object]]]:
+    said = _govbus("verify", str(bundle), "--policy-key", str(world.instance.state / "policy-key.pem"), "--json")
+    found: dict[str, list[dict[str, object]]] = json.loads(said)
+    return found
+
+
+def _govbus(*arguments: str) -> bytes:
+    command = [sys.executable, "-c", "from bus.cli import main; main()", *arguments]
+    ran = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    if ran.returncode == 2:
+        lines = ran.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise DemoError(lines[-1].removeprefix("govbus: ") if lines else f"govbus {arguments[0]} said nothing")
+    return ran.stdout
+
+
+def _flips(bundle: Bundle) -> tuple[Flip, ...]:
+    """Places whose change leaves the form alone, so that only the substance can be what is wrong."""
+    admission, receipt = decode_admission(bundle.admission), decode_receipt(bundle.receipt)
+    purpose = decode_request_header(bundle.request_header).purpose.encode("ascii")
+    answered = decode_response_header(bundle.response_header).body_commitment
+    end = len(bundle.request_frames) - 1
+    return (
+        Flip("the file's version", "policy_key", -3, "file"),
+        Flip("the policy: who owns which key", "snapshot", len(bundle.snapshot) // 2, "policy snapshot"),
+        Flip("the purpose the client stated", "request_header", bundle.request_header.find(purpose), "client signature"),
+        Flip("the client's signature", "request_signature", len(bundle.request_signature) - 1, "client signature"),
+        Flip("the gate's public key", "gate_key", bundle.gate_key.find(b"\x04", 8) + 20, "gate key"),
+        Flip("the admission", "admission", bundle.admission.find(admission.request_digest), "admission"),
+        Flip("the gate's signature on it", "admission_signature", len(bundle.admission_signature) - 1, "admission signature"),
+        Flip("the time in the receipt", "receipt", bundle.receipt.find(_varint(receipt.outcome_time_ms)), "receipt signature"),
+        Flip("the provider's statement", "response_header", bundle.response_header.find(answered), "receipt"),
+        Flip("the question itself", "request_frames", end, "request body"),
+        Flip("the certificate in the answer", "response_frames", len(bundle.response_frames) // 2, "response body"),
+        Flip("the ledger entry", "outcome_entry", 0, "ledger entries"),
+    )
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*out, value))
+
+
+def _flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes((data[place] ^ 1,)) + data[place + 1 :]
+
+
+def _judge(data: bytes, policy_key: bytes) -> str:
+    """The name of the first step that fails, or that everything holds."""
+    try:
+        verify_bundle(data, policy_key)
+    except EvidenceInvalid as error:
+        return error.name
+    return HOLDS

@@ -1,0 +1,80 @@
+"""What the demonstration claimed and what it found. A claim holds when what was found is what was expected, word for word.
+
+The document that `--json` prints:
+
+    {"format": 1, "holds": bool, "seconds": float, "state": path or null,
+     "claims": [{"step", "name", "text", "expected", "found", "holds"}],
+     "parties": [...], "calls": [...], "attacks": [...], "flips": [...]}
+
+Persons appear nowhere in it, and numbers of persons only masked.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+
+__all__ = ["Claim", "DemoError", "Report"]
+
+
+class DemoError(Exception):
+    """The demonstration cannot go on; the text is one line that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One thing that was said and checked."""
+
+    step: str
+    name: str
+    text: str
+    expected: str
+    found: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is so."""
+        return self.found == self.expected
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything found so far; the tables are lists of plain dictionaries."""
+
+    claims: list[Claim] = field(default_factory=list)
+    parties: list[dict[str, object]] = field(default_factory=list)
+    calls: list[dict[str, object]] = field(default_factory=list)
+    attacks: list[dict[str, object]] = field(default_factory=list)
+    flips: list[dict[str, object]] = field(default_factory=list)
+    step: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether every claim does, and there were any."""
+        return bool(self.claims) and all(claim.holds for claim in self.claims)
+
+    @contextmanager
+    def during(self, step: str) -> Iterator[None]:
+        """Claims made inside belong to `step`."""
+        before, self.step = self.step, step
+        yield
+        self.step = before
+
+    def claim(self, name: str, text: str, expected: object, found: object) -> Claim:
+        """Write down a claim and what was found."""
+        claim = Claim(self.step, name, text, str(expected), str(found))
+        self.claims.append(claim)
+        return claim
+
+    def document(self, *, seconds: float, state: str | None) -> dict[str, object]:
+        """What `--json` prints."""
+        return {
+            "format": 1,
+            "holds": self.holds,
+            "seconds": round(seconds, 1),
+            "state": state,
+            "claims": [asdict(claim) | {"holds": claim.holds} for claim in self.claims],
+            "parties": self.parties,
+            "calls": self.calls,
+            "attacks": self.attacks,
+            "flips": self.flips,
+        }

@@ -1,0 +1,125 @@
+"""The demonstration from start to end: which steps, in which order, where it keeps its files, and how it ends.
+
+1. Every step needs the first; evidence needs a birth, which is then registered without being shown.
+2. Without a directory to keep, everything lies in a temporary one and is removed at the end.
+3. Ctrl-C, SIGTERM and a closed terminal end it in order: processes first, files after.
+"""
+
+import asyncio
+import enum
+import shlex
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bus.demo.attacks import attack
+from bus.demo.proof import claim_silence, prove
+from bus.demo.report import Report
+from bus.demo.screen import Screen
+from bus.demo.start import start
+from bus.demo.story import Story, tell_story
+from bus.demo.world import World, make_world
+
+__all__ = ["Step", "run_demo"]
+
+_QUIET = Screen(quiet=True)
+
+
+class Step(enum.StrEnum):
+    """What can be asked for alone."""
+
+    START = "start"
+    STORY = "story"
+    ATTACKS = "attacks"
+    EVIDENCE = "evidence"
+
+
+def run_demo(screen: Screen, *, only: Step | None, keep: Path | None) -> dict[str, object]:
+    """Run it and give the document of bus.demo.report. KeyboardInterrupt when it was told to end."""
+    began = time.monotonic()
+    report = Report()
+    with _ended_by_signals(), _folder(keep) as folder:
+        with screen.working("making an instance: authority, keys, certificates, a signed policy"):
+            world = make_world(folder)
+        with world:
+            story = _run(world, report, screen, only)
+        report.claim("ended", "all processes drained and ended in order", {0}, set(world.ended.values()))
+        if story is not None and only in (None, Step.EVIDENCE):
+            with report.during(Step.EVIDENCE):
+                screen.heading("4  Evidence: one call is proven, then damaged")
+                prove(world, story, report, screen)
+                claim_silence(world, story, report, screen)
+    seconds = time.monotonic() - began
+    _summarize(report, screen, seconds, keep)
+    return report.document(seconds=seconds, state=str(keep.absolute()) if keep else None)
+
+
+def _run(world: World, report: Report, screen: Screen, only: Step | None) -> Story | None:
+    """The steps that need running processes."""
+    story = None
+    with report.during(Step.START):
+        screen.heading("1  A broker and three ministries start")
+        start(world, report, screen)
+    if only in (None, Step.STORY, Step.EVIDENCE):
+        shown = _QUIET if only is Step.EVIDENCE else screen
+        with report.during(Step.STORY):
+            shown.heading("2  A birth is registered")
+            story = asyncio.run(tell_story(world, report, shown))
+    if only in (None, Step.ATTACKS):
+        with report.during(Step.ATTACKS):
+            screen.heading("3  Attacks, each refused with its reason")
+            asyncio.run(attack(world, report, screen))
+    return story
+
+
+def _summarize(report: Report, screen: Screen, seconds: float, keep: Path | None) -> None:
+    screen.heading("Summary")
+    rows = []
+    for step in dict.fromkeys(claim.step for claim in report.claims):
+        claims = [claim for claim in report.claims if claim.step == step]
+        failed = [claim.name for claim in claims if not claim.holds]
+        rows.append((step, str(len(claims)), f"NO: {', '.join(failed)}" if failed else "all hold"))
+    screen.table(("step", "claims", ""), rows)
+    screen.say("")
+    screen.say(f"{'Everything did what it claims' if report.holds else 'NOT everything did what it claims'}, in {seconds:.0f} s.")
+    screen.say("")
+    screen.say("What to try next:")
+    if keep is None:
+        screen.say("  govbus demo --state ./nation             the same, and everything stays in ./nation")
+        screen.say("  govbus demo --only attacks --slow        one step, with time to explain it")
+        screen.say("  make test                                every promise, tested")
+    else:
+        quoted = _quoted(keep)
+        screen.say(f"  govbus instance show {quoted}/instance")
+        screen.say(f"  govbus verify {quoted}/evidence/birth.bundle --policy-key {quoted}/instance/policy-key.pem")
+        screen.say(f"  govbus broker run {quoted}/instance/brokers/gov.ndc.broker-1")
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        yield keep
+        return
+    with tempfile.TemporaryDirectory(prefix="govbus-demo-") as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP do what Ctrl-C does: whoever listens to that now, asyncio or nobody, ends in order."""
+    former = {
+        number: signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+        for number in (signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
