@@ -107,12 +107,21 @@ class Dispatcher:
 
     async def refuse_unknown(self, body: bytes, context: _Context) -> bytes:
         """A method that nobody registered here: NO_GRANT, as for one without a grant (protocol.md 5)."""
-        await self._end(context, _digest_in(context), FrameHasher(MAX_MESSAGE), ending_of_refusal(Reason.NO_GRANT))
+        await self._refuse(context, Reason.NO_GRANT)
         return b""
 
     async def _refuse_stream(self, requests: AsyncIterator[bytes], context: _Context) -> None:
-        ending = ending_of_refusal(Reason.STREAM_NOT_SUPPORTED)
-        await self._end(context, _digest_in(context), FrameHasher(MAX_MESSAGE), ending)
+        await self._refuse(context, Reason.STREAM_NOT_SUPPORTED)
+
+    async def _refuse(self, context: _Context, reason: Reason) -> None:
+        """Refuse without a look at the request; unsigned to strangers."""
+        digest = None
+        try:
+            self.verify_peer(context)
+            digest = _digest_in(context)
+        except RequestRefused as error:
+            reason = error.reason
+        await self._end(context, digest, FrameHasher(MAX_MESSAGE), ending_of_refusal(reason))
 
     async def _serve(self, method: ServedMethod, body: bytes, context: _Context, send: _Send) -> None:
         pairs = tuple(context.invocation_metadata() or ())
@@ -154,6 +163,9 @@ class Dispatcher:
             ending = await self._once(method, body, frames_digest, call, served)
         except RequestRefused as error:
             ending = ending_of_refusal(error.reason, error.metadata)
+        except Exception as error:  # noqa: BLE001 - rule 2 holds for this runtime's own faults, too
+            _log_failure(method.path, error)
+            ending = ending_of_refusal(Reason.PROVIDER_INTERNAL)
         return ending, digest
 
     async def _once(
@@ -205,10 +217,14 @@ class Dispatcher:
 
     async def _end(self, context: _Context, digest: bytes | None, frames: FrameHasher, ending: Ending) -> None:
         """Put the trailers in place; raises gRPC's own exception to end a call with an error."""
-        if digest is None:
-            trailers = details_pairs(ending)
-        else:
-            trailers = await self._answerer.sign(digest, frames, ending)
+        trailers = details_pairs(ending)
+        if digest is not None:
+            try:
+                trailers = await self._answerer.sign(digest, frames, ending)
+            except Exception as error:  # noqa: BLE001 - a signer that fails must not put its text on the wire
+                _log_failure("signing an answer", error)
+                ending = ending_of_refusal(Reason.PROVIDER_INTERNAL)
+                trailers = details_pairs(ending)
         if ending.code is grpc.StatusCode.OK:
             context.set_trailing_metadata(trailers)
         else:

@@ -12,7 +12,7 @@ from typing import Final
 import grpc
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_random_exponential
 
-from bus.exchange.errors import CallError, ProviderError
+from bus.exchange.errors import CallError, ProviderError, RefusedLocally
 from bus.exchange.meanings import Called
 from bus.exchange.reasons import Reason
 
@@ -26,6 +26,8 @@ def may_retry(error: BaseException, *, idempotent: bool) -> bool:
     """Rules 1-3."""
     if not isinstance(error, CallError) or error.reason is None:
         return False
+    if isinstance(error, RefusedLocally) and error.reason is not Reason.BROKER_UNREACHABLE:
+        return False  # this side will say the same again
     if error.code() is grpc.StatusCode.UNAVAILABLE and error.provider_called is Called.NO:
         return True
     if error.reason in (Reason.DEADLINE, Reason.STREAM_NOT_SEALED):

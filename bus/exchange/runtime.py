@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
 
-from grpc import aio
+from grpc import ChannelConnectivity, aio
 from opentelemetry.trace import Span
 
 from bus.exchange import metadata, telemetry
@@ -110,6 +110,8 @@ class ClientRuntime:
         self._watch.start()
         config = self.config
         purpose = options.purpose if options.purpose is not None else config.purpose
+        if not purpose:
+            raise refused_locally(Reason.FIELD_INVALID, details={"field": "purpose"})
         now_ms = _now_ms()
         view = self.snapshot.current
         chosen = self._choose(view, method, purpose, options, now_ms)
@@ -246,10 +248,13 @@ class ClientRuntime:
         return judged
 
     async def _ready_link(self, call: Prepared, turn: int) -> BrokerLink:
-        """The broker whose turn it is, else the next that is reachable before the deadline."""
+        """The next broker in turn that is connected; if none is, the first that can be before the deadline."""
         links = self.links
-        for offset in range(len(links)):
-            link = links[(turn + offset) % len(links)]
+        order = [links[(turn + offset) % len(links)] for offset in range(len(links))]
+        for link in order:
+            if link.state(try_to_connect=True) is ChannelConnectivity.READY:
+                return link
+        for link in order:
             left = call.remaining_s()
             if left <= 0:
                 raise refused_locally(Reason.DEADLINE)

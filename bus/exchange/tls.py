@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from ssl import PEM_cert_to_DER_cert
@@ -108,6 +109,7 @@ def verify_tls13_only() -> None:
         )
 
 
+@lru_cache(maxsize=1024)
 def certificate_digest(pem: bytes) -> bytes:
     """SHA-256 of the certificate's DER, as snapshots list it."""
     return sha256(PEM_cert_to_DER_cert(pem.decode("ascii"))).digest()

@@ -27,6 +27,7 @@ from tests.bus.exchange.world import (
     BROKER,
     BROKER_2,
     CLIENT,
+    GET,
     HOUR_MS,
     OUTSIDER,
     PROVIDER,
@@ -216,6 +217,34 @@ async def test_stranger_with_a_certificate_is_refused_unsigned(world: World) -> 
         assert outcome.code is grpc.StatusCode.PERMISSION_DENIED
         assert not outcome.signed
         assert bus.units.calls == []
+
+
+@pytest.mark.parametrize("method", ["/a.B/Unknown", GET])
+async def test_stranger_is_never_worth_a_signature(world: World, method: str) -> None:
+    async with running(world) as bus:
+        forged = forge(world)
+        for sender in (OUTSIDER, CLIENT):
+            outcome = await send(
+                world, bus.server.port, forged.pairs, forged.body, method=method, to=PROVIDER, sender=sender
+            )
+            assert outcome.reason is Reason.PEER_NOT_BROKER
+            assert not outcome.signed
+        assert bus.server._signer.batches == 0
+
+
+async def test_signer_that_fails_puts_nothing_of_its_failure_on_the_wire(world: World) -> None:
+    class Gone:
+        key_id = bytes(32)
+
+        def sign(self, message: bytes) -> bytes:
+            raise OSError("slot 3, pin 123456")
+
+    async with running(world) as bus:
+        bus.server._signer._signer = Gone()
+        with pytest.raises(Refused) as error:
+            await bus.stub.GetUnit(ask())
+        assert error.value.reason is Reason.PROVIDER_UNSIGNED
+        assert "pin" not in str(error.value)
 
 
 async def test_certificate_that_left_the_snapshot_is_refused_at_the_next_call(world: World) -> None:

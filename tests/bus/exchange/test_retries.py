@@ -46,6 +46,12 @@ def error(origin: type[Any], reason: Reason) -> Exception:
 
 
 @pytest.mark.parametrize("reason", Reason)
+def test_what_this_side_found_itself_is_asked_again_only_when_no_broker_was_reached(reason: Reason) -> None:
+    expected = reason is Reason.BROKER_UNREACHABLE
+    assert may_retry(error(RefusedLocally, reason), idempotent=True) is expected
+
+
+@pytest.mark.parametrize("reason", Reason)
 def test_rule_for_each_reason(reason: Reason) -> None:
     assert may_retry(error(Refused, reason), idempotent=False) is (reason in ALWAYS)
     assert may_retry(error(Refused, reason), idempotent=True) is (reason in ALWAYS | IDEMPOTENT_ONLY)
