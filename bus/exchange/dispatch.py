@@ -68,6 +68,7 @@ class Dispatcher:
         self._answerer = answerer
         self._store = store
         self._load = _Load(max_concurrent)
+        self.texts: frozenset[str] = frozenset()
 
     async def idle(self) -> None:
         """Returns when no call is in work."""
@@ -213,7 +214,7 @@ class Dispatcher:
         code = shown.code()
         if code is grpc.StatusCode.OK:
             return GOOD if method.server_stream or served.last is not None else _no_answer(method.path)
-        return Ending(code, answered_text(code, shown.details()), shown.status_details)
+        return Ending(code, answered_text(code, shown.details(), self.texts), shown.status_details)
 
     async def _end(self, context: _Context, digest: bytes | None, frames: FrameHasher, ending: Ending) -> None:
         """Put the trailers in place; raises gRPC's own exception to end a call with an error."""

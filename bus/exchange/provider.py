@@ -30,7 +30,7 @@ from bus.exchange.meanings import meaning
 from bus.exchange.methods import Registration, collect_methods
 from bus.exchange.refusal import RequestRefused
 from bus.exchange.signing import BatchSigner, HeaderSigner
-from bus.exchange.texts import close_texts
+from bus.exchange.texts import declared_texts
 from bus.exchange.tls import TlsWatch, verify_tls13_only
 from bus.exchange.trust import SnapshotFile, load_policy_key
 from bus.exchange.watch import Watch
@@ -90,7 +90,7 @@ class Server:
 
     async def start(self) -> int:
         """Listen; returns the port, also kept in `port`."""
-        close_texts()
+        self._dispatcher.texts = declared_texts()
         server = aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers((_Handlers(self._dispatcher, self._health, self._methods),))
         self.port = server.add_secure_port(self._config.listen, self._tls.server_credentials())

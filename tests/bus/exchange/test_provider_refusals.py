@@ -6,6 +6,7 @@ accepts a provider's signed refusal, so the client sees the provider's word.
 
 import asyncio
 import os
+import random
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -320,3 +321,40 @@ async def test_second_broker_delivers_under_its_own_name_only(world: World) -> N
             assert outcome.reason is Reason.WRONG_BROKER
         finally:
             await second.stop()
+
+
+async def test_stale_request_is_refused_with_the_brokers_time(world: World) -> None:
+    async with running(world) as bus:
+        issued = now_ms() - 40_000
+        forged = forge(world, issued_at_ms=issued, not_after_ms=issued + 9_000)
+        outcome = await send(world, bus.broker.port, forged.pairs, forged.body)
+        assert outcome.reason is Reason.REQUEST_NOT_FRESH
+        assert abs(int(outcome.details["server_time_ms"]) - now_ms()) < 5_000
+
+
+async def test_replayed_request_is_refused_by_the_broker(world: World) -> None:
+    async with running(world) as bus:
+        forged = forge(world)
+        assert (await send(world, bus.broker.port, forged.pairs, forged.body)).code is grpc.StatusCode.OK
+        outcome = await send(world, bus.broker.port, forged.pairs, forged.body)
+        assert outcome.reason is Reason.REPLAYED
+        assert len(bus.units.calls) == 1
+
+
+async def test_random_metadata_from_a_broker_never_reaches_the_servicer_or_breaks_the_provider(world: World) -> None:
+    """Bytes of every length in every key, seeded: always a named refusal, and the provider goes on serving."""
+    chance = random.Random(7)
+    async with running(world) as bus:
+        forged = forge(world)
+        usual = [*forged.pairs, *((key, bytes(70)) for key in sorted(metadata.TO_PROVIDER - metadata.TO_BROKER))]
+        for _ in range(60):
+            pairs = [
+                (key, chance.randbytes(chance.choice((0, 1, 31, 32, 33, 200))) if chance.random() < 0.5 else value)
+                for key, value in usual
+            ]
+            chance.shuffle(pairs)
+            outcome = await send(world, bus.server.port, pairs, forged.body, to=PROVIDER, sender=BROKER)
+            assert outcome.reason is not None
+            assert outcome.reason is not Reason.PROVIDER_INTERNAL
+        assert bus.units.calls == []
+        await bus.stub.GetUnit(ask())

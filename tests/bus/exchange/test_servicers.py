@@ -10,8 +10,7 @@ from vn.administrative.v1 import administrative_pb2 as pb
 
 from bus.exchange import call_context, exceptions, fixed_text, govbus_call
 from bus.exchange.errors import ProviderError
-from bus.exchange.texts import answered_text
-from tests.bus.exchange.world import CLIENT, UNKNOWN_UNIT, World, ask, running
+from tests.bus.exchange.world import CLIENT, UNKNOWN_UNIT, World, ask, running, unit
 
 DATA = "Nguyen Van A 001099012345"  # synthetic
 
@@ -45,12 +44,16 @@ async def test_text_that_was_not_declared_is_replaced(world: World) -> None:
         assert error.value.details() == "The service answers NOT_FOUND."
 
 
-async def test_texts_cannot_be_declared_while_serving(world: World) -> None:
-    async with running(world):
-        with pytest.raises(RuntimeError, match="before serving"):
-            fixed_text(DATA)
-        assert fixed_text(UNKNOWN_UNIT) == UNKNOWN_UNIT
-        assert answered_text(grpc.StatusCode.ABORTED, DATA) == "The service answers ABORTED."
+async def test_text_declared_while_serving_is_not_one_of_the_servers(world: World) -> None:
+    async with running(world) as bus:
+
+        async def refuse(context: Any) -> None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, fixed_text(f"made from a request: {DATA}"))
+
+        bus.units.behave = refuse
+        with pytest.raises(ProviderError) as error:
+            await bus.stub.GetUnit(ask())
+        assert error.value.details() == "The service answers NOT_FOUND."
 
 
 @pytest.mark.parametrize("text", ["", "x" * 257, "Thành phố", "two\nlines"])
@@ -219,3 +222,21 @@ async def test_too_large_a_message_is_refused_before_sending(world: World) -> No
         raw = bus.channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
         with pytest.raises(exceptions.BodyTooLarge):
             await raw(bytes(4 * 1024 * 1024 + 1))
+
+
+async def test_answer_beyond_the_limit_is_the_providers_refusal(world: World) -> None:
+    async with running(world) as bus:
+
+        async def much(_: Any) -> pb.GetUnitResponse:
+            answer = pb.GetUnitResponse()
+            answer.ParseFromString(unit_bytes() + b"\x7a\x81\x80\x80\x02" + bytes(4 * 1024 * 1024 + 1))
+            return answer
+
+        bus.units.behave = much
+        with pytest.raises(exceptions.ResponseTooLarge) as error:
+            await bus.stub.GetUnit(ask())
+        assert isinstance(error.value, ProviderError)
+
+
+def unit_bytes() -> bytes:
+    return pb.GetUnitResponse(unit=unit()).SerializeToString()
