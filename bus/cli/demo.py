@@ -23,7 +23,7 @@ def demo(
         Path | None, typer.Option(help="Keep everything in this directory; made if it is not there. Default: nothing.")
     ] = None,
 ) -> None:
-    """Start a small nation, register a birth across it, attack it, prove a call. Exit code 1 if a claim does not hold."""
+    """Start a small nation, register a birth in it, attack it, prove a call. Exit code 1 if a claim does not hold."""
     with error_lines():
         try:
             document = run_demo(Screen(quiet=as_json, slow=slow), only=only, keep=state)

@@ -34,7 +34,7 @@ class _PathBeneath(ctypes.Structure):
 
 def landlock_version() -> int:
     """What this kernel offers; 0 for nothing."""
-    return max(0, _libc().syscall(_CREATE, None, ctypes.c_size_t(0), _ASK_VERSION))
+    return max(0, int(_libc().syscall(_CREATE, None, ctypes.c_size_t(0), _ASK_VERSION)))
 
 
 def enclose(own: str, readable: list[str]) -> None:

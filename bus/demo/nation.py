@@ -40,7 +40,11 @@ TAX: Final = "gov/mof/tax"  # a member in good standing that was granted nothing
 MIRROR: Final = "gov/moc/units-mirror"  # a registered provider that cheats
 STRANGER: Final = "gov/moc/ghost"  # holds a certificate of the authority, stands in no policy
 
-MODULES: Final = {UNITS: "adapters.administrative", POPULATION: "adapters.population", CIVIL_STATUS: "adapters.civilstatus"}
+MODULES: Final = {
+    UNITS: "adapters.administrative",
+    POPULATION: "adapters.population",
+    CIVIL_STATUS: "adapters.civilstatus",
+}
 
 RESOLVE: Final = "/vn.administrative.v1.AdministrativeUnitService/ResolveUnit"
 LIST_UNITS: Final = "/vn.administrative.v1.AdministrativeUnitService/ListUnits"

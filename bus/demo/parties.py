@@ -97,7 +97,8 @@ def launch(party: Party, module: str, *, with_state: bool) -> None:
 def await_ready(party: Party) -> None:
     """Wait until it says on which port it serves; DemoError when it does not."""
     process = party.process
-    assert process is not None and process.stdout is not None  # noqa: S101 - launch made both
+    assert process is not None  # noqa: S101 - launch made it
+    assert process.stdout is not None  # noqa: S101
     until, line = time.monotonic() + READY_S, b""
     while not line.endswith(b"\n") and select.select([process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
         if not (read := os.read(process.stdout.fileno(), 4096)):
@@ -122,7 +123,12 @@ def openable(party: Party, files: Sequence[Path]) -> dict[str, str]:
     """What happens when a process fenced in as this party opens each file: "opened", or the error's name."""
     command = [sys.executable, "-I", "-S", "-c", _TRY, *map(str, files)]
     ran = subprocess.run(
-        _fenced(party, command), capture_output=True, cwd=party.folder, env=_environment(party), timeout=READY_S, check=False
+        _fenced(party, command),
+        capture_output=True,
+        cwd=party.folder,
+        env=_environment(party),
+        timeout=READY_S,
+        check=False,
     )
     if ran.returncode != 0:
         raise DemoError(f"a process could not be fenced in as {party.path}; look at {party.folder}")

@@ -1,4 +1,4 @@
-"""Step 4: evidence. When nothing runs any more, one call is proven from the journal alone; then single bytes are changed.
+"""Step 4: evidence. When nothing runs any more, one call is proven from the journal; then single bits are changed.
 
 Export and verification are the commands that anybody has: `govbus evidence export` and `govbus verify`.
 """
@@ -41,7 +41,9 @@ class Flip:
 def prove(world: World, story: Story, report: Report, screen: Screen) -> Path:
     """Export, verify, damage, verify; the bundle's path."""
     out = world.folder / "evidence" / "birth.bundle"
-    screen.say("everything is stopped: what follows needs the broker's journal and the operator's public policy key only")
+    screen.say(
+        "everything is stopped: what follows needs the broker's journal and the operator's public policy key only"
+    )
     with screen.working("govbus evidence export, govbus verify"):
         _export(world, story, out)
         verified = _verify(world, out)
@@ -49,7 +51,7 @@ def prove(world: World, story: Story, report: Report, screen: Screen) -> Path:
     text = f"the call's evidence holds, each of {len(STEPS)} steps, bodies included"
     screen.claim(report.claim("evidence-holds", text, (True, len(STEPS)), (verified["verified"], present)))
     data = out.read_bytes()
-    rows = []
+    rows: list[tuple[str, ...]] = []
     point = parse_signing_key_pem((world.instance.state / "policy-key.pem").read_bytes())[1]
     for flip in _flips(parse_bundle(data)):
         found = _judge(_flipped(data, data.find(getattr(parse_bundle(data), flip.field)) + flip.offset), point)
@@ -115,12 +117,24 @@ def _flips(bundle: Bundle) -> tuple[Flip, ...]:
     return (
         Flip("the file's version", "policy_key", -3, "file"),
         Flip("the policy: who owns which key", "snapshot", len(bundle.snapshot) // 2, "policy snapshot"),
-        Flip("the purpose the client stated", "request_header", bundle.request_header.find(purpose), "client signature"),
+        Flip(
+            "the purpose the client stated", "request_header", bundle.request_header.find(purpose), "client signature"
+        ),
         Flip("the client's signature", "request_signature", len(bundle.request_signature) - 1, "client signature"),
         Flip("the gate's public key", "gate_key", bundle.gate_key.find(b"\x04", 8) + 20, "gate key"),
         Flip("the admission", "admission", bundle.admission.find(admission.request_digest), "admission"),
-        Flip("the gate's signature on it", "admission_signature", len(bundle.admission_signature) - 1, "admission signature"),
-        Flip("the time in the receipt", "receipt", bundle.receipt.find(_varint(receipt.outcome_time_ms)), "receipt signature"),
+        Flip(
+            "the gate's signature on it",
+            "admission_signature",
+            len(bundle.admission_signature) - 1,
+            "admission signature",
+        ),
+        Flip(
+            "the time in the receipt",
+            "receipt",
+            bundle.receipt.find(_varint(receipt.outcome_time_ms)),
+            "receipt signature",
+        ),
         Flip("the provider's statement", "response_header", bundle.response_header.find(answered), "receipt"),
         Flip("the question itself", "request_frames", end, "request body"),
         Flip("the certificate in the answer", "response_frames", len(bundle.response_frames) // 2, "response body"),

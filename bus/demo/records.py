@@ -1,4 +1,4 @@
-"""Calls and refusals as a broker's journal has them: every party's, since every call passes there. Persons it has none."""
+"""Calls and refusals as a broker's journal has them: every party's, since every call passes there. It names no person."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the demonstration claimed and what it found. A claim holds when what was found is what was expected, word for word.
+"""What the demonstration claimed and what it found. A claim holds when what was found is, word for word, as expected.
 
 The document that `--json` prints:
 

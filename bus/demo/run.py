@@ -46,7 +46,9 @@ def run_demo(screen: Screen, *, only: Step | None, keep: Path | None) -> dict[st
             world = make_world(folder)
         with world:
             story = _run(world, report, screen, only)
-        report.claim("ended", "all processes drained and ended in order", {0}, set(world.ended.values()))
+        with report.during("end"):
+            text = "all processes drained and ended in order"
+            screen.claim(report.claim("ended", text, {0}, set(world.ended.values())))
         if story is not None and only in (None, Step.EVIDENCE):
             with report.during(Step.EVIDENCE):
                 screen.heading("4  Evidence: one call is proven, then damaged")
@@ -84,7 +86,8 @@ def _summarize(report: Report, screen: Screen, seconds: float, keep: Path | None
         rows.append((step, str(len(claims)), f"NO: {', '.join(failed)}" if failed else "all hold"))
     screen.table(("step", "claims", ""), rows)
     screen.say("")
-    screen.say(f"{'Everything did what it claims' if report.holds else 'NOT everything did what it claims'}, in {seconds:.0f} s.")
+    said = "Everything did what it claims" if report.holds else "NOT everything did what it claims"
+    screen.say(f"{said}, in {seconds:.0f} s.")
     screen.say("")
     screen.say("What to try next:")
     if keep is None:

@@ -1,4 +1,4 @@
-"""How the demonstration is shown: headings, one line for each claim, tables, and something that moves while it takes long.
+"""How the demonstration is shown: headings, a line for each claim, tables, and something that moves while one waits.
 
 A quiet screen shows nothing: `--json` has the terminal for its document.
 """
@@ -47,7 +47,9 @@ class Screen:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
         """A table; a cell that begins with NO is shown as a failure."""
-        table = Table(*columns, title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        table = Table(
+            *columns, title=title or None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+        )
         for row in rows:
             table.add_row(*(f"[bold red]{escape(cell)}[/]" if cell.startswith("NO") else escape(cell) for cell in row))
         self._console.print()

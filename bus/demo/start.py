@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bus.demo.fence import landlock_version
 from bus.demo.nation import BROKER, MODULES
-from bus.demo.parties import Party, openable
+from bus.demo.parties import openable
 from bus.demo.report import Report
 from bus.demo.screen import Screen
 from bus.demo.world import World
@@ -23,7 +23,9 @@ def start(world: World, report: Report, screen: Screen) -> None:
         f"instance {world.instance.trust_domain}: {len(policy.subsystems)} subsystems, {len(policy.grants)} grants,"
         f" policy version {world.instance.version}, signed"
     )
-    screen.say(f"broker {BROKER}: Envoy, process {broker.envoy.supervisor.pid}, mutual TLS 1.3 on {broker.config.listen}")
+    screen.say(
+        f"broker {BROKER}: Envoy, process {broker.envoy.supervisor.pid}, mutual TLS 1.3 on {broker.config.listen}"
+    )
     keys = {}
     for party in world.parties.values():
         key = keys[party.path] = FileSigner.load(party.folder / "identity" / "signing-key.pem").key_id.hex()
@@ -60,4 +62,8 @@ def _claim_apart(world: World, report: Report, screen: Screen) -> None:
 
 
 def _instance_secrets(world: World) -> list[Path]:
-    return sorted(file for file in world.instance.state.rglob("*.pem") if file.name.endswith("key.pem") and file.name != "policy-key.pem")
+    return sorted(
+        file
+        for file in world.instance.state.rglob("*.pem")
+        if file.name.endswith("key.pem") and file.name != "policy-key.pem"
+    )

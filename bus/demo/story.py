@@ -67,7 +67,9 @@ async def register_birth(world: World, report: Report, screen: Screen) -> Story:
         asked = await births.RegisterBirth(_birth(couple, split, notice), timeout=_TIMEOUT_S)
         choices = {choice.code.code: choice.name for choice in asked.ward_question.choices}
         screen.say(f"that ward was split; civil status asks back: {_listed(choices)}?")
-        _claim_ward(report, screen, "split-ward-asked", "the split ward is answered by all its successors", split, choices)
+        _claim_ward(
+            report, screen, "split-ward-asked", "the split ward is answered by all its successors", split, choices
+        )
         done = await births.RegisterBirth(_birth(couple, old, notice), timeout=_TIMEOUT_S)
         evidence = kept[-1]
         again = await births.RegisterBirth(_birth(couple, old, notice), timeout=_TIMEOUT_S)
@@ -75,14 +77,23 @@ async def register_birth(world: World, report: Report, screen: Screen) -> Story:
     number, ward = certificate.child_number.value, certificate.birth_ward
     screen.say(f"it was ward {old['code']} after all: today {ward.code.code} {ward.name}, by the register of units")
     _claim_ward(
-        report, screen, "old-ward-translated", "the old code is answered by its successor", old, {ward.code.code: ward.name}
+        report,
+        screen,
+        "old-ward-translated",
+        "the old code is answered by its successor",
+        old,
+        {ward.code.code: ward.name},
     )
     screen.say(f"population knows both parents; the newborn's number ends in {masked(number)[-4:]}; certificate issued")
     named = (certificate.mother.person_number.value, certificate.father.person_number.value)
     numbers = (couple["mother"]["person_number"], couple["father"]["person_number"])
     found = "both, by population" if named == numbers and certificate.mother.name.given else "others"
     screen.claim(report.claim("parents-found", "the certificate names both parents", "both, by population", found))
-    screen.claim(report.claim("newborn-number", "the newborn has a number of 12 digits", (True, 12), (number.isdigit(), len(number))))
+    screen.claim(
+        report.claim(
+            "newborn-number", "the newborn has a number of 12 digits", (True, 12), (number.isdigit(), len(number))
+        )
+    )
     same = "the same" if again == done else "another"
     screen.claim(report.claim("asked-again", "the same notice once more: the same certificate", "the same", same))
     receipts = sum(bool(each.receipt) for each in kept)
@@ -104,7 +115,9 @@ def _birth(couple: dict[str, Any], ward: dict[str, Any], notice: str) -> pb.Regi
     )
 
 
-def _claim_ward(report: Report, screen: Screen, name: str, text: str, ward: dict[str, Any], found: dict[str, str]) -> None:
+def _claim_ward(
+    report: Report, screen: Screen, name: str, text: str, ward: dict[str, Any], found: dict[str, str]
+) -> None:
     expected = _listed(ward["successors"]["codes"])
     screen.claim(report.claim(name, f"{text}, as the national list has it", expected, _listed(found)))
 
@@ -121,7 +134,15 @@ def _full_name(person: dict[str, Any]) -> str:
 def _show_calls(calls: list[JournaledCall], screen: Screen) -> None:
     columns = ("who", "asked whom", "what", "purpose", "status", "ms", "receipt")
     rows = [
-        (call.client, call.provider, call.method, call.purpose, call.status, str(call.milliseconds), f"yes, {call.outcome_sequence}")
+        (
+            call.client,
+            call.provider,
+            call.method,
+            call.purpose,
+            call.status,
+            str(call.milliseconds),
+            f"yes, {call.outcome_sequence}",
+        )
         for call in calls
     ]
     screen.table(columns, rows, title="Every call of this birth, from the broker's journal")
