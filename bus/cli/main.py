@@ -8,6 +8,7 @@ from importlib.metadata import version as distribution_version
 import typer
 
 from bus.cli import broker, evidence, instance, snapshot
+from bus.cli.demo import demo
 from bus.cli.verify import verify
 
 app = typer.Typer(name="govbus", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -15,6 +16,7 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(instance.app, name="instance")
 app.add_typer(broker.app, name="broker")
 app.add_typer(evidence.app, name="evidence")
+app.command()(demo)
 app.command()(verify)
 
 

@@ -1,4 +1,4 @@
-"""Calls and refusals as a broker's journal has them: every party's, since every call passes there. It names no person."""
+"""Calls and refusals as a broker's journal has them: of every party, since every call passes there. It names nobody."""
 
 from dataclasses import dataclass
 from pathlib import Path
