@@ -197,6 +197,7 @@ class JournalWriter:
         intent_sequence: int,
         intent_time_ms: int,
         *,
+        intent: Pending | None = None,
         outcome: int = 1,
         reason: int = 0,
         response_header: bytes = b"",

@@ -159,12 +159,16 @@ cdef class JournalWriter:
         return self.submit(t, request_header, signature, grant)
 
     def submit_outcome(self, bytes request_header not None, u64 intent_sequence, i64 intent_time_ms, *,
-                       int outcome=1, u32 reason=0, bytes response_header=b"", bytes signature=b"",
+                       Pending intent=None, int outcome=1, u32 reason=0, bytes response_header=b"", bytes signature=b"",
                        u64 snapshot_version=1, u64 messages=0, bytes released=None, u64 released_bytes=0):
+        """`intent`, when given, counts instead of the numbers: its record may still be on its way."""
         cdef gb_ticket* t = self.ticket(GB_J_OUTCOME, snapshot_version)
         gb_header_digest(gb_literal(b"govbus/request/v1"), span_of(request_header), t.request_digest)
         gb_header_digest(gb_literal(b"govbus/response/v1"), span_of(response_header), t.response_digest)
         gb_sha256(span_of(signature).p, len(signature), t.response_signature_digest)
+        if intent is not None:
+            gb_atomic_add(&intent.ticket.refs, 1)
+            t.intent = intent.ticket
         t.intent_sequence = intent_sequence
         t.intent_time_ms = intent_time_ms
         t.outcome = outcome

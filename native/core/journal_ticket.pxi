@@ -178,6 +178,8 @@ cdef inline u32 gb_ticket_payload(gb_ticket* t, const u8* salt32, gb_span broker
     elif t.kind == GB_J_OUTCOME:
         # The queue keeps order: the intent has been numbered, in an earlier group or earlier in this one.
         if t.intent != NULL:
+            if t.intent.status != GB_JOURNAL_OK:
+                return 0
             t.intent_sequence = t.intent.sequence
             t.intent_time_ms = t.intent.time_ms
         n = gb_ticket_receipt(t, salt32, broker, merge_delay_ms)

@@ -86,9 +86,11 @@ cdef inline bint gb_j_encode_group(gb_journal* j, i64 now_ms, u64* settled, u64*
             if t.kind == GB_J_OUTCOME:
                 closed[0] += 1
         else:
-            settled[0] += gb_j_settled(t, False)
-            if t.kind != GB_J_REFUSAL and t.kind != GB_J_SNAPSHOT:
-                closed[0] += 1
+            # An outcome whose intent never became a record has nothing left to settle: the intent's failure did.
+            if t.kind != GB_J_OUTCOME or t.intent == NULL or t.intent.status == GB_JOURNAL_OK:
+                settled[0] += gb_j_settled(t, False)
+                if gb_ticket_is_leaf(t):
+                    closed[0] += 1
             gb_j_answer(t, GB_JOURNAL_INVALID)
     j.group_n = kept
     return True

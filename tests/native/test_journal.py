@@ -207,6 +207,23 @@ def test_what_cannot_be_a_record_is_refused_and_costs_nothing(broker: Broker) ->
     journal.close()
 
 
+def test_an_outcome_may_follow_its_intent_into_the_queue(broker: Broker) -> None:
+    """A client that leaves before its intent is on disk: the pair is written in order, one outcome for the intent."""
+    broker.segment_bytes = 1 << 20
+    journal = broker.open()
+    pairs = []
+    for _ in range(30):
+        header = request()
+        intent = journal.submit_intent(header, REQUEST_SIGNATURE)
+        pairs.append((intent, journal.submit_outcome(header, 0, 0, intent=intent, outcome=3)))
+    for intent, outcome in pairs:
+        receipt = decode_receipt(outcome.wait()[2])
+        sequence, time_ms, _, _ = intent.wait()
+        assert (receipt.intent_sequence, receipt.intent_time_ms, receipt.outcome) == (sequence, time_ms, 3)
+    assert journal.stats()["open_intents"] == 0
+    journal.close()
+
+
 def test_one_directory_has_one_writer(broker: Broker) -> None:
     journal = broker.open()
     with pytest.raises(JournalError) as refused:
