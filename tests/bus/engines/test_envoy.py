@@ -240,8 +240,8 @@ def test_two_brokers_run_side_by_side(world: World) -> None:
 
 
 def test_a_second_broker_on_one_state_directory_is_refused(world: World, idle_edge: Edge) -> None:
-    with pytest.raises(EngineError, match="already runs"):
-        world.edge("a")
+    with pytest.raises(EngineError, match="already runs"), world.edge("a"):
+        pass
 
 
 def test_a_taken_port_is_said_at_once(world: World) -> None:
@@ -257,8 +257,8 @@ def test_a_taken_port_is_said_at_once(world: World) -> None:
 
 def test_stopping_leaves_no_process_and_no_socket(world: World) -> None:
     edge = world.edge("a")
-    run = edge.envoy.admin.path.parent
     edge.envoy.start()
+    run = edge.envoy.admin.path.parent
     pid = edge.envoy.supervisor.pid
     assert pid is not None
     assert run.stat().st_mode & 0o777 == 0o700
