@@ -4,4 +4,5 @@
 - `bus.engines.logs`    a child's output, in rotating files
 - `bus.engines.admin`   Envoy's admin interface over its unix socket
 - `bus.engines.envoy`   the broker's Envoy
+- `bus.engines.postgres`    PostgreSQL; `postgres_external` somebody else's, `postgres_migrate` its migrations
 """

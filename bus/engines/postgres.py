@@ -38,6 +38,7 @@ __all__ = ["Postgres", "find_database"]
 
 _LAUNCH = str(Path(postgres_launch.__file__))
 _PORT = 5432  # part of the socket's file name only
+_PROBE_SECONDS = 2
 
 
 class Postgres:
@@ -47,10 +48,13 @@ class Postgres:
         """Take the state directory; EngineError if somebody runs from it. Nothing runs yet."""
         self.home = ensure_private_directory(state.absolute() / "postgres")
         self._lock = _lock(self.home)
-        self._account = choose_account(self.home / "data")
-        self._binaries = find_binaries(self._account)
-        self._run = make_run_directory(self.home)
-        self.sockets = self._make_socket_directory()
+        try:
+            self._account = choose_account(self.home / "data")
+            self._binaries = find_binaries(self._account)
+            self.sockets = self._make_socket_directory()
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._server = _server(self.sockets)
         self._supervisor = Supervisor(
             "postgres",
@@ -117,10 +121,11 @@ class Postgres:
 
     def _make_socket_directory(self) -> Path:
         """As root the run directory lets others through but not look in; what is inside belongs to one account."""
-        sockets = self._run / "pg"
+        run = make_run_directory(self.home)
+        sockets = run / "pg"
         sockets.mkdir(mode=0o700)
         if not self._account.is_ours:
-            self._run.chmod(0o711)
+            run.chmod(0o711)
         return self._account.own(sockets)
 
     def _prepare(self) -> Launch:
@@ -137,7 +142,8 @@ class Postgres:
         return Launch(command, {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}, (directory,))
 
     def _probe(self) -> bool:
-        return psycopg.pq.PGconn.ping(self._server.encode()) == psycopg.pq.Ping.OK
+        conninfo = make_conninfo(self._server, connect_timeout=_PROBE_SECONDS)
+        return psycopg.pq.PGconn.ping(conninfo.encode()) == psycopg.pq.Ping.OK
 
     def _drain(self) -> None:
         pid = self._supervisor.pid

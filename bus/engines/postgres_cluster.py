@@ -53,6 +53,7 @@ def make_cluster(home: Path, binaries: Binaries, account: Account, password: str
     """`home/data`, made if it is not there, with `password` for the superuser; EngineError if initdb fails."""
     data = home / "data"
     if data.is_dir():
+        _verify_version(data, binaries)
         return data
     staging = home / "data.new"
     shutil.rmtree(staging, ignore_errors=True)
@@ -144,6 +145,15 @@ def _initdb(binaries: Binaries, account: Account, directory: int, secret: int) -
     if done.returncode != 0:
         lines = done.stdout.decode("utf-8", "replace").splitlines()[-6:]
         raise EngineError("initdb failed:" + "".join(f"\n  {line}" for line in lines))
+
+
+def _verify_version(data: Path, binaries: Binaries) -> None:
+    made_by = (data / "PG_VERSION").read_text(encoding="ascii").strip()
+    if made_by != binaries.version.partition(".")[0]:
+        raise EngineError(
+            f"{data} was made by PostgreSQL {made_by}, and this is {binaries.version}; dump it with the govbus that"
+            " made it, and load the dump into a fresh state directory"
+        )
 
 
 def _quoted(sockets: Path) -> str:

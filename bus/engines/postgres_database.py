@@ -11,7 +11,7 @@ from bus.engines.supervisor import EngineError
 
 __all__ = ["Database", "DatabaseServer", "DatabaseUnavailable"]
 
-_CONNECT_SECONDS = 10
+_CONNECT_SECONDS = 5
 
 
 class DatabaseUnavailable(EngineError):
@@ -26,7 +26,7 @@ class Database:
     dsn: str = field(repr=False)
 
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection[TupleRow]:
-        """A new connection within 10 s, or DatabaseUnavailable."""
+        """A new connection within 5 s, or DatabaseUnavailable."""
         try:
             return psycopg.connect(self.dsn, autocommit=autocommit, connect_timeout=_CONNECT_SECONDS)
         except psycopg.OperationalError as error:

@@ -28,6 +28,7 @@ ADMINISTRATOR = "govbus_admin"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _RESERVED = frozenset({ADMINISTRATOR, "postgres", "template0", "template1", "public", "none"})
 _PASSWORD_BYTES = 32
+_LOCK = 0x676F766275730002  # ours among the maintenance database's advisory locks
 _CONNECTIONS = 50
 
 
@@ -47,6 +48,7 @@ def provide_owner(admin: Database, server: str, passwords: Path, owner: str) -> 
     file = ensure_private_directory(passwords) / _verified_name(owner)
     try:
         with admin.connect(autocommit=True) as connection:
+            connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))  # until the connection ends
             if not file.exists():
                 password = new_password()
                 _provide_role(connection, owner, password)

@@ -16,7 +16,7 @@ from bus.engines.postgres import Postgres, find_database
 from bus.engines.postgres_account import Account, choose_account
 from bus.engines.postgres_binaries import Binaries, copy_binaries, find_binaries
 from bus.engines.postgres_cluster import make_cluster
-from bus.engines.postgres_database import Database
+from bus.engines.postgres_database import Database, DatabaseUnavailable
 from bus.engines.postgres_leftovers import settle_leftovers
 from bus.engines.supervisor import EngineError
 
@@ -172,6 +172,28 @@ def test_broken_cluster_says_where_to_look_and_leaves_nothing_running(tmp_path: 
         server.start(timeout=2)
     assert server.supervisor.pid is None
     Postgres(tmp_path).stop()  # the lock is free again
+
+
+def test_cluster_of_another_version_is_refused_untouched(server: Postgres, state: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "PG_VERSION").write_text("17\n")
+    with pytest.raises(EngineError, match="made by PostgreSQL 17"):
+        make_cluster(tmp_path, find_binaries(choose_account(data.parent / "none")), Account(0, 0), "secret")
+    assert [path.name for path in data.iterdir()] == ["PG_VERSION"]
+
+
+def test_connecting_to_a_server_that_hangs_is_bounded(server: Postgres) -> None:
+    pid = server.supervisor.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailable):
+            server.database("registry")
+        assert time.monotonic() - began < 10
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.skipif(not ROOT, reason="only root has to change identity")

@@ -1,6 +1,7 @@
 """Who may enter: one role and one database per owner, passwords always, no TCP, nothing about people in the log."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -68,6 +69,13 @@ def test_owner_gets_back_in_after_its_password_file_was_lost(postgres_server: Po
     (postgres_server.home / "passwords" / "careless").unlink()
     with postgres_server.database("careless").connect() as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_several_starts_of_one_owner_make_it_once(postgres_server: Postgres) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: postgres_server.database("hurried"), range(4)))
+    for database in made:
+        database.connect().close()
 
 
 @pytest.mark.parametrize("name", ["", "A", "a-b", "1a", 'x"; DROP', "pg_x", "postgres", ADMINISTRATOR, "x" * 64])
