@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import grpc
@@ -191,6 +192,62 @@ async def test_own_idempotency_key_is_the_one_that_travels(world: World) -> None
         bus.units.calls = calls
         await bus.stub_using(idempotency_key="notice-77").GetUnit(ask())
         assert calls[0].idempotency_key == "notice-77"
+
+
+class Relay:
+    """A wire to a broker that can go dead without closing."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._alive = asyncio.Event()
+        self._alive.set()
+        self._server: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def start(self) -> int:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def freeze(self) -> None:
+        self._alive.clear()
+
+    async def stop(self) -> None:
+        self._alive.set()
+        for writer in self._writers:
+            writer.close()
+        if self._server:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        their_reader, their_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers += (writer, their_writer)
+        await asyncio.gather(self._pass_on(reader, their_writer), self._pass_on(their_reader, writer))
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                await self._alive.wait()
+                writer.write(data)
+                await writer.drain()
+            writer.close()
+
+
+async def test_broker_that_freezes_is_left_for_another_within_two_seconds(world: World) -> None:
+    async with running(world) as bus:
+        second, _ = await start_broker(world, {PROVIDER: bus.server.port}, path=BROKER_2)
+        relay = Relay(bus.broker.port)
+        config = world.client_config((BROKER, await relay.start()), (BROKER_2, second.port), timeout_ms=8_000)
+        async with connect(config) as channel:
+            stub = rpc.AdministrativeUnitServiceStub(channel)
+            await asyncio.gather(*(stub.GetUnit(ask()) for _ in range(4)))
+            relay.freeze()
+            began = time.monotonic()
+            await asyncio.gather(*(stub.GetUnit(ask()) for _ in range(4)))
+            assert time.monotonic() - began < 4
+        await relay.stop()
+        await second.stop()
 
 
 def free_port() -> int:
