@@ -4,5 +4,6 @@
 - `bus.registry.store`       the log in PostgreSQL
 - `bus.registry.fold`        events -> state, changes -> events; pure
 - `bus.registry.members`, `subsystems`, `keys`, `services`, `grants`    the kinds of change, rules beside each
+- `bus.registry.contracts`   a descriptor image -> changes
 - `bus.registry.policy`      state -> the policy that snapshots are compiled from
 """
