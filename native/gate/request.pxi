@@ -6,6 +6,7 @@ cdef enum:
     SEEN_SIGNATURE = 2
     SEEN_SALT = 4
     SEEN_ALL = 7
+    SEEN_TYPE = 8
 
 cdef u32 fail_key(gate_call *c, u32 reason, const char *key) noexcept nogil:
     c.key = b"key"
@@ -61,9 +62,10 @@ cdef u32 check_2_entry(gate_call *c, envoy_header *h, int *seen, size_t *salt_si
     if text_is(h.key, h.key_length, b":method"):
         return 0 if text_is(h.value, h.value_length, b"POST") else GB_R_PROTOCOL_INVALID
     if text_is(h.key, h.key_length, b"content-type"):
+        seen[0] |= SEEN_TYPE
         if text_is(h.value, h.value_length, b"application/grpc"):
             return 0
-        return 0 if text_starts(h.value, h.value_length, b"application/grpc+proto") else GB_R_PROTOCOL_INVALID
+        return 0 if text_is(h.value, h.value_length, b"application/grpc+proto") else GB_R_PROTOCOL_INVALID
     if text_is(h.key, h.key_length, b"grpc-encoding"):
         return 0 if text_is(h.value, h.value_length, b"identity") else GB_R_COMPRESSION_NOT_SUPPORTED
     return 0
@@ -81,7 +83,9 @@ cdef u32 check_2_metadata(gate_call *c) noexcept nogil:
         reason = check_2_entry(c, &headers[i], &seen, &salt_size)
         if reason != 0:
             return reason
-    if seen != SEEN_ALL:
+    if not seen & SEEN_TYPE:
+        return GB_R_PROTOCOL_INVALID
+    if seen & SEEN_ALL != SEEN_ALL:
         if not seen & SEEN_REQUEST:
             return fail_key(c, GB_R_METADATA_MISSING, b"govbus-request-bin")
         if not seen & SEEN_SIGNATURE:

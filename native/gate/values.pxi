@@ -94,6 +94,7 @@ cdef inline int hex_digit(char c) noexcept nogil:
 cdef ssize_t decode_value(const char *p, size_t n, u8 *out, size_t limit, u32 *reason) noexcept nogil:
     # A `-bin` value into `out`. A comma means that several values were joined. Sets the reason on failure.
     cdef ssize_t size
+    cdef size_t digits = n
     if n > (limit * 4) / 3 + 4:
         reason[0] = GB_R_METADATA_TOO_LARGE
         return -1
@@ -102,7 +103,9 @@ cdef ssize_t decode_value(const char *p, size_t n, u8 *out, size_t limit, u32 *r
         return -1
     size = gb_b64_decode(<const u8 *> p, n, out, limit)
     if size < 0:
-        reason[0] = GB_R_METADATA_ENCODING_INVALID
+        while digits > 0 and p[digits - 1] == c'=':
+            digits -= 1
+        reason[0] = GB_R_METADATA_TOO_LARGE if digits * 3 / 4 > limit else GB_R_METADATA_ENCODING_INVALID
     return size
 
 cdef void put_value(void *f, unsigned int headers, const char *key, const u8 *p, size_t n) noexcept nogil:

@@ -1,0 +1,29 @@
+"""One attacked world for the whole session, handed to each test with an honest provider; whole at the end of each file."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.gate_world import World, running_world
+from tests.support.raw_provider_answers import honest
+
+
+@pytest.fixture(scope="session")
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running_world(tmp_path_factory.mktemp("world") / "a state") as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def whole_journal(shared_world: World) -> Iterator[World]:
+    """At the end of a file everything that was admitted has ended once, and the journal is intact."""
+    yield shared_world
+    shared_world.settle()
+
+
+@pytest.fixture
+def world(whole_journal: World) -> Iterator[World]:
+    """The provider is honest again after each test, and what the test broke in a connection is left behind."""
+    whole_journal.provider.behaviour = honest
+    yield whole_journal
+    whole_journal.provider.behaviour = honest
