@@ -9,6 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
 
 from bus.edge.endpoint import Endpoint
 from bus.edge.settings import EdgeSettings, TlsFiles, Upstream
@@ -47,16 +55,26 @@ class World:
     def home(self, subsystem: SubsystemId) -> Path:
         return self.directory / subsystem.subsystem
 
-    def edge(self, name: str, *upstreams: Upstream, listen: Endpoint | None = None) -> "Edge":
+    def edge(
+        self, name: str, *upstreams: Upstream, listen: Endpoint | None = None, collector: Endpoint | None = None
+    ) -> "Edge":
         if not self.home(BROKER).exists():
             self.credentials(BROKER)
-        return Edge(self, self.directory / name, listen or Endpoint("127.0.0.1", free_port()), upstreams)
+        listen = listen or Endpoint("127.0.0.1", free_port())
+        return Edge(self, self.directory / name, listen, upstreams, collector)
 
 
 class Edge:
     """A bare Envoy (no gate): it routes by the header that the gate would set."""
 
-    def __init__(self, world: World, state: Path, listen: Endpoint, upstreams: tuple[Upstream, ...]) -> None:
+    def __init__(
+        self,
+        world: World,
+        state: Path,
+        listen: Endpoint,
+        upstreams: tuple[Upstream, ...],
+        collector: Endpoint | None = None,
+    ) -> None:
         home = world.home(BROKER)
         self.listen = listen
         self.state = state
@@ -70,6 +88,7 @@ class Edge:
             tls=TlsFiles(home, home / "tls" / "chain.pem", home / "tls" / "key.pem", home / "trust.pem"),
             upstreams=(),
             gate=None,
+            trace_collector=collector,
             drain_seconds=3,
         )
         self.envoy = Envoy(state, self.settings, gate=None, concurrency=1)
@@ -134,8 +153,34 @@ def say(channel: grpc.aio.Channel) -> "grpc.aio.UnaryUnaryMultiCallable[bytes, b
 
 
 async def call(
-    channel: grpc.aio.Channel, body: bytes = b"hello", *, cluster: str = PROVIDER.dns_name, seconds: float = 5.0
+    channel: grpc.aio.Channel,
+    body: bytes = b"hello",
+    *,
+    cluster: str = PROVIDER.dns_name,
+    seconds: float = 5.0,
+    traceparent: str | None = None,
 ) -> bytes:
     """One unary call with the routing header that the gate would set."""
-    answer: bytes = await say(channel)(body, timeout=seconds, metadata=(("govbus-cluster", cluster),))
+    trace = (("traceparent", traceparent),) if traceparent else ()
+    answer: bytes = await say(channel)(body, timeout=seconds, metadata=(("govbus-cluster", cluster), *trace))
     return answer
+
+
+@contextlib.asynccontextmanager
+async def trace_collector() -> AsyncIterator[tuple[Endpoint, asyncio.Queue[ExportTraceServiceRequest]]]:
+    """An OTLP receiver in this process: where it listens, and what it received."""
+    received: asyncio.Queue[ExportTraceServiceRequest] = asyncio.Queue()
+
+    class Collector(TraceServiceServicer):
+        async def Export(self, request: ExportTraceServiceRequest, context: object) -> ExportTraceServiceResponse:
+            received.put_nowait(request)
+            return ExportTraceServiceResponse()
+
+    server = grpc.aio.server()
+    add_TraceServiceServicer_to_server(Collector(), server)  # type: ignore[no-untyped-call]  # generated
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield Endpoint("127.0.0.1", port), received
+    finally:
+        await server.stop(0)

@@ -31,6 +31,7 @@ from tests.bus.engines.support import (
     echo_provider,
     free_port,
     say,
+    trace_collector,
 )
 
 
@@ -106,6 +107,31 @@ async def test_a_dead_endpoint_is_passed_over(world: World) -> None:
         with world.edge("a", upstream(Endpoint("127.0.0.1", free_port()), echo.endpoint)) as edge:
             async with channel_to(edge, world.credentials(OTHER)) as channel:
                 assert [await call(channel) for _ in range(10)] == [b"hello"] * 10
+
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_without_a_collector_the_trace_passes_untouched(world: World) -> None:
+    async with echo_provider(world.credentials(PROVIDER)) as echo:
+        with world.edge("a", upstream(echo.endpoint)) as edge:
+            async with channel_to(edge, world.credentials(OTHER)) as channel:
+                await call(channel, traceparent=PARENT)
+    assert echo.metadata is not None
+    assert echo.metadata["traceparent"] == PARENT
+
+
+async def test_with_a_collector_the_brokers_span_joins_the_trace(world: World) -> None:
+    async with trace_collector() as (where, received), echo_provider(world.credentials(PROVIDER)) as echo:
+        with world.edge("a", upstream(echo.endpoint), collector=where) as edge:
+            async with channel_to(edge, world.credentials(OTHER)) as channel:
+                await call(channel, traceparent=PARENT)
+            exported = await asyncio.wait_for(received.get(), 10)
+    (span,) = exported.resource_spans[0].scope_spans[0].spans
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == tuple(PARENT.split("-")[1:3])
+    assert echo.metadata is not None
+    assert echo.metadata["traceparent"] == f"00-{span.trace_id.hex()}-{span.span_id.hex()}-01"
+    assert not [key for key in echo.metadata if key.startswith("x-")]
 
 
 @pytest.fixture
