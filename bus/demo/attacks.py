@@ -262,9 +262,9 @@ async def attack(world: World, report: Report, screen: Screen) -> None:
 
 async def _do(one: Attack, world: World, report: Report) -> tuple[tuple[str, ...], tuple[Claim, Claim]]:
     """One attack; its row and its two claims."""
-    sent = _sent(world)
+    sent = world.sent_on()
     found = await one.run()
-    reached = _sent(world) - sent
+    reached = world.sent_on() - sent
     reason = report.claim(one.name, f"{one.text}: refused", one.expected, found)
     text = f"{one.text}: requests that reached a provider"
     touched = report.claim(f"{one.name}-provider", text, one.sent_on, reached)
@@ -328,10 +328,6 @@ async def _resolve(channel: ChannelView) -> str:
     except CallError as error:
         return str(error.reason)
     return ANSWERED
-
-
-def _sent(world: World) -> int:
-    return sum(sum(world.sent_on(broker).values()) for broker in world.brokers)
 
 
 def _tls_files(home: Path) -> TlsFiles:
