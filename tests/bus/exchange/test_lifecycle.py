@@ -55,7 +55,7 @@ async def test_draining_finishes_what_runs_and_refuses_what_comes(world: World) 
         draining = asyncio.ensure_future(bus.server.stop(3))
         await asyncio.sleep(0.05)
         with pytest.raises(exceptions.Draining):
-            await bus.stub.GetUnit(ask("02"), timeout=0.4)
+            await bus.stub.GetUnit(ask("02"), timeout=2.5)
         go.set()
         assert (await first).unit.code.code == "01"
         await draining

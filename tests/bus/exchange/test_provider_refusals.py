@@ -255,7 +255,7 @@ async def test_certificate_that_left_the_snapshot_is_refused_at_the_next_call(wo
         world.publish(certificates=tuple(each for each in world.tables.certificates if each.subsystem != gone))
         bus.server._snapshot.refresh()
         with pytest.raises(Refused) as error:
-            await bus.stub.GetUnit(ask(), timeout=0.5)
+            await bus.stub.GetUnit(ask(), timeout=3)
         assert error.value.reason in (Reason.PROVIDER_UNSIGNED, Reason.REFUSAL_UNREADABLE)
         assert len(bus.units.calls) == 1
 
@@ -270,7 +270,7 @@ async def test_overloaded_provider_says_so_signed(world: World) -> None:
         bus.units.behave = wait
         first = asyncio.ensure_future(bus.stub.GetUnit(ask()))
         await bus.units.arrived.wait()
-        outcomes = await asyncio.gather(bus.stub.GetUnit(ask(), timeout=1), return_exceptions=True)
+        outcomes = await asyncio.gather(bus.stub.GetUnit(ask(), timeout=3), return_exceptions=True)
         assert isinstance(outcomes[0], exceptions.Overloaded)
         hold.set()
         await first
@@ -307,7 +307,7 @@ async def test_stale_policy_refuses_and_a_fresh_one_serves(world: World) -> None
             bus.server._snapshot.current.header, created_at_ms=now_ms() - 25 * HOUR_MS
         )
         with pytest.raises(exceptions.PolicyStale) as error:
-            await bus.stub_using(idempotency_key="").GetUnit(ask(), timeout=0.5)
+            await bus.stub_using(idempotency_key="").GetUnit(ask(), timeout=3)
         assert isinstance(error.value, ProviderError)
         assert bus.units.calls == []
 
