@@ -52,13 +52,23 @@ cdef inline void gb_journal_get_stats(gb_journal* j, gb_journal_stats* out) noex
     gb_mutex_unlock(&j.mutex)
 
 
+cdef inline int gb_j_pair(gb_journal* j, const gb_ticket* outcome) noexcept nogil:
+    """An outcome takes the place that was promised to its intent, once."""
+    if j.open == 0 or (outcome.intent != NULL and outcome.intent.paired):
+        return GB_JOURNAL_INVALID
+    j.open -= 1
+    if outcome.intent != NULL:
+        outcome.intent.paired = True
+    return 0
+
+
 cdef inline int gb_j_admit(gb_journal* j, const gb_ticket* t) noexcept nogil:
     """Room for a ticket, under the mutex."""
     cdef u64 need = gb_j_need(t)
     if j.stopping:
         return GB_JOURNAL_STOPPED
     if t.kind == GB_J_OUTCOME:
-        return 0 if j.open else GB_JOURNAL_INVALID
+        return gb_j_pair(j, t)
     if j.owed + need + GB_J_KEEP > j.free:
         j.stats.refused_full += 1
         gb_cond_signal(&j.wake_maker)

@@ -54,7 +54,7 @@ ctypedef struct gb_journal:
     u64 urgent                       # queued ones that somebody waits for
     u64 free                         # bytes in the segment and the spares that records may use
     u64 owed                         # of these, promised: queued records, outcomes of open intents
-    u64 open
+    u64 open                         # intents whose outcome was not submitted yet
     int spare_fd[16]
     u64 spare_number[16]
     u32 spares

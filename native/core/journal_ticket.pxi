@@ -43,6 +43,7 @@ ctypedef struct gb_ticket:
     # The journal's own.
     u32 size                        # of the record at most
     int refs
+    bint paired                     # intents: an outcome was submitted, or none may be any more; under the mutex
     gb_ticket* next
     # Bytes, behind what is touched for every ticket.
     u8 grant[64]

@@ -71,7 +71,20 @@ cdef inline gb_ticket* gb_j_gather(gb_journal* j, gb_ticket* list_) noexcept nog
     return list_
 
 
-cdef inline bint gb_j_encode_group(gb_journal* j, i64 now_ms, u64* settled, u64* closed) noexcept nogil:
+cdef inline u64 gb_j_give_up(gb_journal* j, gb_ticket* t) noexcept nogil:
+    """A ticket that cannot be encoded: the bytes that its promise held."""
+    if t.kind == GB_J_OUTCOME and t.intent != NULL and t.intent.status != GB_JOURNAL_OK:
+        return 0                       # its intent never became a record; the promise ended with that
+    if t.kind == GB_J_INTENT:
+        gb_mutex_lock(&j.mutex)
+        if not t.paired:
+            t.paired = True
+            j.open -= 1
+        gb_mutex_unlock(&j.mutex)
+    return gb_j_settled(t, False)
+
+
+cdef inline bint gb_j_encode_group(gb_journal* j, i64 now_ms, u64* settled) noexcept nogil:
     """Makes records of the gathered tickets; those that cannot be encoded are answered and leave the group."""
     cdef u32 i, kept = 0
     cdef gb_ticket* t
@@ -83,14 +96,8 @@ cdef inline bint gb_j_encode_group(gb_journal* j, i64 now_ms, u64* settled, u64*
             j.group[kept] = t
             kept += 1
             settled[0] += gb_j_settled(t, True)
-            if t.kind == GB_J_OUTCOME:
-                closed[0] += 1
         else:
-            # An outcome whose intent never became a record has nothing left to settle: the intent's failure did.
-            if t.kind != GB_J_OUTCOME or t.intent == NULL or t.intent.status == GB_JOURNAL_OK:
-                settled[0] += gb_j_settled(t, False)
-                if gb_ticket_is_leaf(t):
-                    closed[0] += 1
+            settled[0] += gb_j_give_up(j, t)
             gb_j_answer(t, GB_JOURNAL_INVALID)
     j.group_n = kept
     return True
@@ -115,13 +122,13 @@ cdef inline bint gb_j_write_group(gb_journal* j, gb_ticket** list_) noexcept nog
     cdef gb_merkle_tree tree
     cdef u8 value[64]
     cdef i64 now = gb_j_time(j)
-    cdef u64 settled = 0, closed = 0
+    cdef u64 settled = 0
     gb_j_clear_group(j)
     if not gb_j_fits(j, list_[0].size) and not gb_j_roll(j, now):
         gb_j_break(j, list_[0])
         return False
     list_[0] = gb_j_gather(j, list_[0])
-    if not gb_j_encode_group(j, now, &settled, &closed):
+    if not gb_j_encode_group(j, now, &settled):
         gb_j_break(j, list_[0])
         return False
     if j.group_n and not gb_j_commit(j, now, &tree, value):
@@ -129,7 +136,6 @@ cdef inline bint gb_j_write_group(gb_journal* j, gb_ticket** list_) noexcept nog
         return False
     gb_mutex_lock(&j.mutex)
     j.owed -= settled
-    j.open -= closed
     gb_j_count_room(j)
     if gb_j_is_low(j):
         gb_cond_signal(&j.wake_maker)

@@ -224,6 +224,25 @@ def test_an_outcome_may_follow_its_intent_into_the_queue(broker: Broker) -> None
     journal.close()
 
 
+def test_an_intent_has_one_outcome(broker: Broker) -> None:
+    journal = broker.open()
+    header = request()
+    intent = journal.submit_intent(header, REQUEST_SIGNATURE)
+    other = journal.submit_intent(request(), REQUEST_SIGNATURE)
+    first = journal.submit_outcome(header, 0, 0, intent=intent, outcome=3)
+    with pytest.raises(JournalError) as refused:
+        journal.submit_outcome(header, 0, 0, intent=intent, outcome=2, reason=1)
+    assert refused.value.reason == "invalid"
+    first.wait()
+    journal.submit_outcome(header, 0, 0, intent=other, outcome=3).wait()
+    sequence, time_ms, _, _ = intent.wait()
+    with pytest.raises(JournalError) as refused:
+        journal.submit_outcome(header, sequence, time_ms, outcome=3)  # every intent has its outcome
+    assert refused.value.reason == "invalid"
+    journal.close()
+    assert len(broker.entries(Outcome)) == 2
+
+
 def test_one_directory_has_one_writer(broker: Broker) -> None:
     journal = broker.open()
     with pytest.raises(JournalError) as refused:
