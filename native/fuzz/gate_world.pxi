@@ -9,6 +9,8 @@ cdef extern from *:
     #define HOOK(name) envoy_dynamic_module_on_##name
     const void *HOOK(bootstrap_extension_config_new)(void *, hook_buf, hook_buf);
     const void *HOOK(bootstrap_extension_new)(const void *, void *);
+    void HOOK(bootstrap_extension_shutdown)(void *, const void *, void (*)(void *), void *);
+    void HOOK(bootstrap_extension_destroy)(const void *);
     const void *HOOK(http_filter_config_new)(void *, hook_buf, hook_buf);
     void HOOK(http_filter_config_destroy)(const void *);
     const void *HOOK(http_filter_new)(const void *, void *);
@@ -31,9 +33,17 @@ cdef extern from *:
         setenv("GOVBUS_GATE_KEY", key_path, 1);
         setenv("GOVBUS_POLICY_KEY", policy_key, 1);
     }
+    static const void *gate_extension;
+    static void heard(void *context) { (void)context; }
+    /* As Envoy ends: registered after libcrypto's own cleaning up, so it comes before that. */
+    static void stop_gate(void) {
+        HOOK(bootstrap_extension_shutdown)(NULL, gate_extension, heard, NULL);
+        HOOK(bootstrap_extension_destroy)(gate_extension);
+    }
     static int start_gate(void) {
         const void *boot = HOOK(bootstrap_extension_config_new)(NULL, (hook_buf){"gate", 4}, (hook_buf){"", 0});
-        return boot && HOOK(bootstrap_extension_new)(boot, NULL);
+        gate_extension = boot ? HOOK(bootstrap_extension_new)(boot, NULL) : NULL;
+        return gate_extension && atexit(stop_gate) == 0;
     }
     static const void *configure_gate(const char *snapshot, unsigned long long version, const char *digest_hex) {
         char text[800];

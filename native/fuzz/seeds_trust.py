@@ -217,7 +217,7 @@ def crc32c(data: bytes) -> int:
     return value ^ 0xFFFFFFFF
 
 
-def segment(records: list[tuple[str, bytes]], size: int = 4096) -> bytes:
+def segment(records: list[tuple[str, bytes]], size: int = 3072) -> bytes:
     """A journal segment as docs/formats.md has it, holding these records from sequence 1 on."""
     head = struct.pack("<8sQQQqQQ16s32s20x", b"GVBJRNL1", size, 1, 1, wire.TIME, 3, 1, _SALT, bytes(32))
     out, chain = head + struct.pack("<I", crc32c(head)), bytes(32)
@@ -265,7 +265,18 @@ def journal_seeds() -> dict[str, bytes]:
     whole = segment(records)
     torn = segment(records[:8])
     used = len(torn.rstrip(b"\0"))
+    short = {
+        "start": _parts(b"gate key", b"signature") + bytes(16),
+        "snapshot": bytes(8),
+        "intent": records[2][1][:40],
+        "outcome": _parts(b"receipt"),
+        "refusal": b"\xff\xff",
+        "commit": bytes(143),
+    }
     return {
+        **{
+            f"short-{kind}": b"\2\1" + segment([(kind, payload), _commit(1, 0)], 640) for kind, payload in short.items()
+        },
         "whole": b"\0\1" + whole,
         "older": b"\0\0" + whole,
         "repaired": b"\1\1" + whole,
