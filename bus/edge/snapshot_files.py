@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus.edge.endpoint import Endpoint, EndpointError, parse_endpoint
-from bus.edge.policy_model import PolicyDocument, scope_for
+from bus.edge.policy_model import PolicyDocument, ScopeIndex
 from native.codec import decode_snapshot_header
 from native.headers import SnapshotHeader
 from native.policy import build_tables
@@ -53,10 +53,9 @@ def compile_snapshots(
     document: PolicyDocument, signer: Signer, *, version: int, log_position: int, now_ms: int
 ) -> CompiledPolicy:
     """Every snapshot of one version. PolicyError when the tables would be refused by a gate."""
+    index = ScopeIndex(document.tables)
     tables = {BROKER_SCOPE: document.tables}
-    for subsystem in document.tables.subsystems:
-        if not subsystem.is_broker:
-            tables[subsystem.id] = scope_for(document.tables, subsystem.id)
+    tables |= {one.id: index.scope(one.id) for one in document.tables.subsystems if not one.is_broker}
     snapshots = {
         scope: encode_snapshot(
             build_tables(part),

@@ -32,6 +32,7 @@ __all__ = ["Broker", "gate_library"]
 
 _WATCH_SECONDS = 0.2
 _KEPT_SNAPSHOTS = 3
+_ALARM_SECONDS = 600.0
 _RESTART_MARGIN = 0.9
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,15 @@ class _Stamp:
         return cls(found.st_ino, found.st_mtime_ns)
 
 
+@dataclass(slots=True)
+class _Alarm:
+    """When the snapshot in force was made, and from which age on it is told."""
+
+    created_ms: int = 0
+    after_ms: int = 1 << 62
+    next_at: float = 0.0
+
+
 class Broker:
     """Runs between `start` and `stop`; also a context manager."""
 
@@ -58,6 +68,7 @@ class Broker:
         self.config: BrokerConfig = load_broker_config(directory)
         self._upstreams: tuple[Upstream, ...] = ()
         self._gate: GateFilter | None = None
+        self._alarm = _Alarm()
         self._stamps: dict[Path, _Stamp] = {}
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="broker-policy", daemon=True)
@@ -109,11 +120,19 @@ class Broker:
 
     def _watch(self) -> None:
         while not self._stopping.wait(_WATCH_SECONDS):
+            self._sound_alarm()
             try:
                 if self._follow_policy():
                     self.envoy.apply()
             except (OSError, ValueError, EngineError) as error:
                 log.warning("the replaced policy is not used: %s; the former one serves on", error)
+
+    def _sound_alarm(self) -> None:
+        """Past alarm-after the policy's age is told, again and again (protocol.md 9); the gate refuses on its own."""
+        age_ms = _now_ms() - self._alarm.created_ms
+        if age_ms > self._alarm.after_ms and time.monotonic() >= self._alarm.next_at:
+            self._alarm.next_at = time.monotonic() + _ALARM_SECONDS
+            log.warning("policy version %d is %d min old; publish a new one", self.snapshot_version, age_ms // 60_000)
 
     def _follow_policy(self) -> bool:
         """Take in what was replaced; True when anything changed."""
@@ -141,6 +160,7 @@ class Broker:
         digest = sha256(data).digest()
         path = self._snapshots / f"{verified.header.version:012d}-{digest.hex()[:12]}.bin"
         write_atomic(path, data)
+        self._alarm = _Alarm(verified.header.created_at_ms, verified.header.alarm_after_ms)
         for old in sorted(self._snapshots.glob("*.bin"))[:-_KEPT_SNAPSHOTS]:
             with contextlib.suppress(OSError):
                 old.unlink()

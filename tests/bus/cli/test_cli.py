@@ -143,3 +143,20 @@ def test_a_broker_runs_in_the_foreground_until_it_is_told(instance: Instance) ->
         _, errors = process.communicate(timeout=30)
     assert line.startswith(f"ready: {BROKER} on 127.0.0.1:"), errors
     assert (process.returncode, errors) == (0, "")
+
+
+def test_evidence_is_exported_from_the_journal_with_the_holders_body(call: RecordedCall, tmp_path: Path) -> None:
+    body, out = tmp_path / "request.body", tmp_path / "out.evidence"
+    body.write_bytes(call.request_salt + call.request_frames)
+    found = ("--journal", call.journal, "--out", out, "--request-body", body)
+    done = govbus("evidence", "export", call.header.request_id.hex(), *found)
+    assert (done.returncode, done.stderr) == (0, "")
+    steps = json.loads(govbus("verify", out, "--json").stdout)["steps"]
+    assert [step["name"] for step in steps if not step["present"]] == ["response body"]
+
+
+def test_evidence_of_a_call_that_is_not_there_is_one_line(call: RecordedCall, tmp_path: Path) -> None:
+    arguments = ("--journal", call.journal, "--out", tmp_path / "out.evidence")
+    assert "no such request" in refused(govbus("evidence", "export", "00" * 16, *arguments))
+    assert "hex" in refused(govbus("evidence", "export", "case-a1", *arguments))
+    assert not (tmp_path / "out.evidence").exists()

@@ -8,8 +8,8 @@ import pytest
 
 from bus.edge.endpoint import Endpoint
 from bus.edge.policy_file import YamlFileError, parse_policy
-from bus.edge.policy_model import PolicyDocument, scope_for
-from native.policy import MethodKind
+from bus.edge.policy_model import PolicyDocument, ScopeIndex, scope_for
+from native.policy import Grant, Method, MethodKind, PolicyTables, Subsystem
 from pki.authority import Authority
 from pki.credentials import issue_credentials
 from pki.identity import SubsystemId
@@ -184,3 +184,24 @@ def test_a_grant_twice_is_refused(parse: Parse) -> None:
 def test_yaml_that_is_more_than_plain_is_refused(parse: Parse, text: str) -> None:
     with pytest.raises(YamlFileError):
         parse(text)
+
+
+def test_scopes_of_a_large_policy_cost_what_they_hold() -> None:
+    ids = [f"spiffe://bus.test.example/gov/m{number}/s" for number in range(2_000)]
+    broker = Subsystem("spiffe://bus.test.example/gov/ndc/broker-1", "spiffe://bus.test.example/gov/ndc/", True, True)
+    tables = PolicyTables(
+        subsystems=(broker, *(Subsystem(one, one.removesuffix("s")) for one in ids)),
+        methods=(Method("/test.v1.EchoService/Say"),),
+        grants=tuple(
+            Grant(f"g{n}", ids[n % 2_000], ids[(n * 7 + 1) % 2_000], ("/test.v1.EchoService/Say",), ("p",), 0, 1)
+            for n in range(50_000)
+        ),
+    )
+    index = ScopeIndex(tables)
+    scopes = {one: index.scope(one) for one in ids}
+    assert sum(len(scope.grants) for scope in scopes.values()) == sum(
+        len({grant.client, grant.provider}) for grant in tables.grants
+    )
+    assert all(broker in scope.subsystems for scope in scopes.values())
+    one = scopes[ids[5]]
+    assert [grant for grant in tables.grants if ids[5] in (grant.client, grant.provider)] == list(one.grants)

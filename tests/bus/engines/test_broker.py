@@ -121,3 +121,11 @@ def test_credentials_of_another_subsystem_are_refused(instance: Instance) -> Non
     config.write_text(config.read_text().replace("ndc/broker-1", "ndc/broker-2"))
     with pytest.raises(EngineError, match="credentials"):
         Broker(home)
+
+
+def test_an_old_policy_is_told(instance: Instance, caplog: pytest.LogCaptureFixture) -> None:
+    policy = instance.state / "policy.yaml"
+    policy.write_text(policy.read_text().replace("alarm_after: 6h", "alarm_after: 1ms"))
+    instance.publish(now=datetime.now(UTC))
+    with Broker(instance.broker_home(BROKER)):
+        assert eventually(lambda: "publish a new one" in caplog.text)
