@@ -262,10 +262,10 @@ cdef void touch_counters(void *config, gate_metrics *metrics) noexcept nogil:
 cdef void define_metrics(void *config, gate_metrics *metrics) noexcept nogil:
     cdef envoy_buf reason = buf_text(b"reason")
     cdef envoy_buf outcome = buf_text(b"outcome")
-    envoy_define_counter(config, buf_text(b"govbus_calls"), &outcome, 1, &metrics.calls)
-    envoy_define_counter(config, buf_text(b"govbus_refusals"), &reason, 1, &metrics.refusals)
-    envoy_define_gauge(config, buf_text(b"govbus_snapshot_version"), NULL, 0, &metrics.snapshot_version)
-    envoy_define_gauge(config, buf_text(b"govbus_snapshot_created_ms"), NULL, 0, &metrics.snapshot_created_ms)
+    envoy_define_counter(config, buf_text(b"calls"), &outcome, 1, &metrics.calls)
+    envoy_define_counter(config, buf_text(b"refusals"), &reason, 1, &metrics.refusals)
+    envoy_define_gauge(config, buf_text(b"snapshot_version"), NULL, 0, &metrics.snapshot_version)
+    envoy_define_gauge(config, buf_text(b"snapshot_created_ms"), NULL, 0, &metrics.snapshot_created_ms)
     touch_counters(config, metrics)
 
 cdef public const void *envoy_dynamic_module_on_http_filter_config_new(
