@@ -1,5 +1,7 @@
 """`govbus demo`: real calls between three ministries on this machine, attacks included. See bus.demo."""
 
+import io
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +26,8 @@ def demo(
     ] = None,
 ) -> None:
     """Start a small nation, register a birth in it, attack it, prove a call. Exit code 1 if a claim does not hold."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # names of wards on a terminal that cannot show them
     with error_lines():
         try:
             document = run_demo(Screen(quiet=as_json, slow=slow), only=only, keep=state)

@@ -107,7 +107,8 @@ def await_ready(party: Party) -> None:
     start = b"serving on port "
     if not line.startswith(start):
         said = party.log.read_text("utf-8", "replace").strip().splitlines()[-1:]
-        raise DemoError(f"{party.path} did not start: {said[0] if said else 'it said nothing'}; its log is {party.log}")
+        reason = said[0] if said else "it said nothing"
+        raise DemoError(f"{party.path} did not start: {reason} (with --state DIR its whole log stays in DIR/logs)")
     party.port = int(line[len(start) :])
 
 

@@ -9,6 +9,7 @@ import asyncio
 import enum
 import shlex
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bus.demo.attacks import attack
+from bus.demo.nation import BROKER
 from bus.demo.proof import claim_silence, prove
 from bus.demo.report import Report
 from bus.demo.screen import Screen
@@ -85,24 +87,24 @@ def _summarize(report: Report, screen: Screen, seconds: float, keep: Path | None
         failed = [claim.name for claim in claims if not claim.holds]
         rows.append((step, str(len(claims)), f"NO: {', '.join(failed)}" if failed else "all hold"))
     screen.table(("step", "claims", ""), rows)
-    screen.say("")
     said = "Everything did what it claims" if report.holds else "NOT everything did what it claims"
-    screen.say(f"{said}, in {seconds:.0f} s.")
-    screen.say("")
-    screen.say("What to try next:")
+    screen.note(f"{said}, in {seconds:.0f} s. What to try next:")
+    for command in _next(keep):
+        screen.say(command)
+
+
+def _next(keep: Path | None) -> list[str]:
+    """Commands that work from where this one was given."""
+    program = shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "govbus" else "govbus"
     if keep is None:
-        screen.say("  govbus demo --state ./nation             the same, and everything stays in ./nation")
-        screen.say("  govbus demo --only attacks --slow        one step, with time to explain it")
-        screen.say("  make test                                every promise, tested")
-    else:
-        quoted = _quoted(keep)
-        screen.say(f"  govbus instance show {quoted}/instance")
-        screen.say(f"  govbus verify {quoted}/evidence/birth.bundle --policy-key {quoted}/instance/policy-key.pem")
-        screen.say(f"  govbus broker run {quoted}/instance/brokers/gov.ndc.broker-1")
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
+        return [f"{program} demo --state nation", f"{program} demo --only attacks --slow", "make test"]
+    instance, bundle = shlex.quote(str(keep / "instance")), keep / "evidence" / "birth.bundle"
+    commands = [f"{program} instance show {instance}"]
+    if bundle.exists():
+        key = shlex.quote(str(keep / "instance" / "policy-key.pem"))
+        commands.append(f"{program} verify {shlex.quote(str(bundle))} --policy-key {key}")
+    broker = shlex.quote(str(keep / "instance" / "brokers" / BROKER.replace("/", ".")))
+    return [*commands, f"{program} broker run {broker}"]
 
 
 @contextmanager

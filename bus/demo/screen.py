@@ -37,6 +37,10 @@ class Screen:
         self._console.print(f"  {escape(text)}")
         self._rest()
 
+    def note(self, text: str) -> None:
+        """A line that stands apart."""
+        self._console.print(f"\n{escape(text)}")
+
     def claim(self, claim: Claim) -> None:
         """A claim, and what was found if it does not hold."""
         mark = "[green]ok  [/]" if claim.holds else "[bold red]NO  [/]"

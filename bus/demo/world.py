@@ -8,7 +8,9 @@
 Whatever runs ends in the reverse order of its start, however the demonstration ends.
 """
 
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -39,7 +41,7 @@ class World:
 
     folder: Path
     instance: Instance
-    running: ExitStack = field(default_factory=ExitStack)
+    running: ExitStack
     parties: dict[str, Party] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
     """Exit statuses of parties that ran."""
@@ -105,6 +107,8 @@ class World:
 def make_world(folder: Path) -> World:
     """Make the instance in `folder`, or find it there; nothing runs yet. Leaving the world ends what runs."""
     folder = ensure_private_directory(folder.absolute())
+    running = ExitStack()
+    running.callback(os.close, _lock(folder))
     if shutil.disk_usage(folder).free < _ROOM_BYTES:
         raise DemoError(
             f"less than {_ROOM_BYTES >> 20} MiB are free under {folder}; free some, or name another folder with --state"
@@ -112,7 +116,20 @@ def make_world(folder: Path) -> World:
     instance = make_instance(folder / "instance", nation(), now=datetime.now(UTC))
     for name in ("parties", "logs", "evidence"):
         ensure_private_directory(folder / name)
-    return World(folder, instance)
+    return World(folder, instance, running)
+
+
+def _lock(folder: Path) -> int:
+    """One demonstration in one folder: a second would renew the certificates that the first one uses."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise DemoError(
+            f"a demonstration already runs in {folder}; wait for its end, or name another folder"
+        ) from error
+    return descriptor
 
 
 def synthetic_sample() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -157,3 +158,21 @@ def test_claim_that_is_not_so_does_not_hold() -> None:
 
 def test_number_of_a_person_is_masked() -> None:
     assert masked("000000001234") == "********1234"
+
+
+def test_what_to_try_next_works(tmp_path: Path) -> None:
+    asked = [*COMMAND, "--only", "start", "--state", "a nation"]
+    ran = subprocess.run(asked, capture_output=True, text=True, timeout=LONGEST_S, cwd=tmp_path, check=False)
+    assert ran.returncode == 0, ran.stderr
+    offered = [shlex.split(line) for line in ran.stdout.partition("What to try next:")[2].splitlines() if line.strip()]
+    assert [command[1:3] for command in offered] == [["instance", "show"], ["broker", "run"]]
+    shown = subprocess.run(
+        [*COMMAND[:-1], *offered[0][1:]], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
+    )
+    assert "gov/mps/population" in shown.stdout
+    broker = subprocess.Popen([*COMMAND[:-1], *offered[1][1:]], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert broker.stdout is not None
+    assert broker.stdout.readline().startswith("ready: ")
+    broker.terminate()
+    broker.communicate(timeout=60)
+    assert broker.returncode == 0
