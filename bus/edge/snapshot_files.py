@@ -17,7 +17,7 @@ from bus.edge.endpoint import Endpoint, EndpointError, parse_endpoint
 from bus.edge.policy_model import PolicyDocument, ScopeIndex
 from native.codec import decode_snapshot_header
 from native.headers import SnapshotHeader
-from native.policy import build_tables
+from native.policy import PolicyTables, build_tables
 from native.snapshot import BROKER_SCOPE, encode_snapshot
 from pki.files import write_atomic
 from pki.identity import parse_spiffe_id
@@ -27,7 +27,9 @@ __all__ = [
     "BROKER_SNAPSHOT",
     "ENDPOINTS",
     "CompiledPolicy",
+    "compile_scopes",
     "compile_snapshots",
+    "cut_scopes",
     "parse_endpoints",
     "peek_header",
     "publish",
@@ -53,9 +55,27 @@ def compile_snapshots(
     document: PolicyDocument, signer: Signer, *, version: int, log_position: int, now_ms: int
 ) -> CompiledPolicy:
     """Every snapshot of one version. PolicyError when the tables would be refused by a gate."""
+    parts = cut_scopes(document)
+    return compile_scopes(document, parts, signer, version=version, log_position=log_position, now_ms=now_ms)
+
+
+def cut_scopes(document: PolicyDocument) -> dict[str, PolicyTables]:
+    """What each scope's snapshot holds: the broker's everything, a subsystem's its own part."""
     index = ScopeIndex(document.tables)
-    tables = {BROKER_SCOPE: document.tables}
-    tables |= {one.id: index.scope(one.id) for one in document.tables.subsystems if not one.is_broker}
+    parts = {one.id: index.scope(one.id) for one in document.tables.subsystems if not one.is_broker}
+    return {BROKER_SCOPE: document.tables} | parts
+
+
+def compile_scopes(
+    document: PolicyDocument,
+    parts: Mapping[str, PolicyTables],
+    signer: Signer,
+    *,
+    version: int,
+    log_position: int,
+    now_ms: int,
+) -> CompiledPolicy:
+    """As compile_snapshots, for some of the scopes that cut_scopes gave."""
     snapshots = {
         scope: encode_snapshot(
             build_tables(part),
@@ -68,7 +88,7 @@ def compile_snapshots(
             refuse_after_ms=document.refuse_after_ms,
             scope=scope,
         )
-        for scope, part in tables.items()
+        for scope, part in parts.items()
     }
     return CompiledPolicy(version, snapshots, _encode_endpoints(document))
 

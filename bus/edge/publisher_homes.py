@@ -1,0 +1,122 @@
+"""Where published snapshots go: the instance's own directory first, then every broker's and subsystem's home.
+
+    <state>/snapshots/published.json    what was last begun: version, log position, the log's head there
+                     /lock              held by the one publisher
+                     /*.snapshot, endpoints.json        bus.edge.snapshot_files
+    <state>/subsystems/<name>/snapshot.bin
+    <state>/brokers/<name>/endpoints.json, snapshot.bin
+
+A version is written down before the first file that bears it. So a crash leaves files of the last two versions, each
+whole, and the next publisher never makes two different snapshots of one version. A home that cannot be written does
+not keep the others waiting; it is tried again.
+"""
+
+import fcntl
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bus.edge.snapshot_files import BROKER_SNAPSHOT, ENDPOINTS, CompiledPolicy, peek_header, publish, snapshot_name
+from native.codec import CodecError
+from native.snapshot import BROKER_SCOPE
+from pki.files import ensure_private_directory, write_atomic
+
+__all__ = ["Begun", "Homes", "PublisherError"]
+
+_BEGUN = "published.json"
+
+log = logging.getLogger(__name__)
+
+
+class PublisherError(Exception):
+    """Nothing can be published until a person has looked; the last snapshots serve on. The text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What was last published, or was about to be."""
+
+    version: int
+    log_position: int
+    log_head: bytes
+
+
+class Homes:
+    """The directories of one instance, held by one publisher; `close` lets go."""
+
+    def __init__(self, state: Path) -> None:
+        """PublisherError if another process publishes for this instance."""
+        self._state = state.absolute()
+        self.snapshots = ensure_private_directory(self._state / "snapshots")
+        self._delivered: dict[Path, int] = {}
+        self._versions: dict[str, int] = {}
+        self._lock = os.open(self.snapshots / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise PublisherError(f"another process publishes from {self._state}; stop that one first") from None
+
+    def close(self) -> None:
+        """Let another publisher begin."""
+        os.close(self._lock)
+
+    def begun(self) -> Begun:
+        """What was last begun; version 0 before the first. PublisherError if that cannot be read."""
+        path = self.snapshots / _BEGUN
+        try:
+            found = json.loads(path.read_bytes())
+            return Begun(int(found["version"]), int(found["log_position"]), bytes.fromhex(found["log_head"]))
+        except FileNotFoundError:
+            # What an instance published before it had a registry: its version binds, its position means nothing here.
+            return Begun(self._published_version(), 0, b"")
+        except (ValueError, KeyError, TypeError) as error:
+            raise PublisherError(f"{path} is damaged; write the highest version ever served into it anew") from error
+
+    def begin(self, begun: Begun) -> None:
+        """Write down that this version is used, durably, before any file bears it."""
+        content = {"version": begun.version, "log_position": begun.log_position, "log_head": begun.log_head.hex()}
+        write_atomic(self.snapshots / _BEGUN, (json.dumps(content) + "\n").encode())
+
+    def put(self, compiled: CompiledPolicy) -> None:
+        """Replace the files of these scopes, then deliver them."""
+        publish(compiled, self.snapshots)
+        self._versions |= dict.fromkeys(compiled.snapshots, compiled.version)
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Bring every home what it does not have yet; brokers last: what they admit, providers know already."""
+        names = {snapshot_name(scope): scope for scope in self._versions if scope != BROKER_SCOPE}
+        for home in self._directories("subsystems"):
+            scope = names.get(f"{home.name}.snapshot")
+            if scope is not None:
+                self._bring(home, scope)
+        if BROKER_SCOPE in self._versions:
+            for home in self._directories("brokers"):
+                self._bring(home, BROKER_SCOPE)
+
+    def _bring(self, home: Path, scope: str) -> None:
+        target, version = home / "snapshot.bin", self._versions[scope]
+        if self._delivered.get(home) == version and target.exists():
+            return
+        try:
+            if scope == BROKER_SCOPE:
+                write_atomic(home / ENDPOINTS, (self.snapshots / ENDPOINTS).read_bytes())
+            write_atomic(target, (self.snapshots / snapshot_name(scope)).read_bytes())
+        except OSError as error:
+            log.warning("policy version %d does not reach %s (%s); trying again", version, home.name, error.strerror)
+            return
+        self._delivered[home] = version
+
+    def _directories(self, folder: str) -> list[Path]:
+        parent = self._state / folder
+        return sorted(one for one in parent.iterdir() if one.is_dir()) if parent.is_dir() else []
+
+    def _published_version(self) -> int:
+        path = self.snapshots / BROKER_SNAPSHOT
+        try:
+            return peek_header(path.read_bytes()).version if path.exists() else 0
+        except CodecError as error:
+            raise PublisherError(f"{path} is no snapshot of ours; move it away") from error
