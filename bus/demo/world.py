@@ -56,7 +56,11 @@ class World:
     def start_broker(self, path: str = BROKER) -> Broker:
         """Start a broker instance; it ends with the world, or by stop_broker."""
         broker = Broker(self.instance.broker_home(path))
-        broker.start()
+        try:
+            broker.start()
+        except KeyboardInterrupt:
+            broker.stop()
+            raise
         self.brokers[path] = broker
         self.running.callback(self.stop_broker, path)
         return broker
@@ -134,9 +138,9 @@ def _lock(folder: Path) -> int:
 
 def synthetic_sample() -> dict[str, Any]:
     """Couples and wards that the register knows; asked of the adapters' own tool, since bus imports no adapter."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "adapters.population.sample"], capture_output=True, timeout=60, check=False
-    )
+    command = [sys.executable, "-m", "adapters.population.sample"]
+    utf8 = os.environ | {"PYTHONIOENCODING": "utf-8"}
+    ran = subprocess.run(command, capture_output=True, timeout=60, env=utf8, check=False)
     if ran.returncode != 0:
         raise DemoError("python -m adapters.population.sample does not work here; run `make env` again")
     found: dict[str, Any] = json.loads(ran.stdout)
