@@ -77,6 +77,12 @@ cdef u32 submit_intent(gate_call *c) noexcept nogil:
     c.state = GATE_INTENT
     return 0
 
+cdef enum:
+    KEEP_REQUEST = 0            # request headers
+    KEEP_OPENING = 1            # response headers that a body or trailers follow
+    KEEP_ENDING = 2             # response trailers, and headers of a trailers-only answer
+    KEEP_NOTHING = 3            # request trailers
+
 cdef bint goes_on(const char *p, size_t n) noexcept nogil:
     # The request metadata that may reach a provider. x-forwarded-proto is Envoy's own: without it no route matches; the
     # route removes it.
@@ -87,14 +93,24 @@ cdef bint goes_on(const char *p, size_t n) noexcept nogil:
     return (text_is(p, n, b"content-type") or text_is(p, n, b"te") or text_is(p, n, b"grpc-timeout")
             or text_is(p, n, b"user-agent") or text_is(p, n, b"traceparent") or text_is(p, n, b"x-forwarded-proto"))
 
+cdef bint opens(const char *p, size_t n) noexcept nogil:
+    return text_is(p, n, b":status") or text_is(p, n, b"content-type")
+
 cdef bint comes_back(const char *p, size_t n) noexcept nogil:
     # The response metadata that may reach a client.
-    return (text_is(p, n, b":status") or text_is(p, n, b"content-type") or text_is(p, n, b"grpc-status")
+    return (opens(p, n) or text_is(p, n, b"grpc-status")
             or text_is(p, n, b"grpc-message") or text_is(p, n, b"grpc-status-details-bin")
             or text_is(p, n, b"govbus-response-bin") or text_is(p, n, b"govbus-response-signature-bin")
             or text_is(p, n, b"govbus-response-salt-bin"))
 
-cdef bint strip(void *f, unsigned int headers, bint request) noexcept nogil:
+cdef bint kept(const char *p, size_t n, int which) noexcept nogil:
+    if which == KEEP_REQUEST:
+        return goes_on(p, n)
+    if which == KEEP_OPENING:
+        return opens(p, n)
+    return which == KEEP_ENDING and comes_back(p, n)
+
+cdef bint strip(void *f, unsigned int headers, int which) noexcept nogil:
     # Removes everything else. Names are copied before the first setter, which moves the map. False: more than Envoy's own
     # limits let through, so nothing may pass.
     cdef envoy_header found[GATE_STRIP_MAX]
@@ -104,17 +120,12 @@ cdef bint strip(void *f, unsigned int headers, bint request) noexcept nogil:
     cdef size_t i
     cdef size_t at = 0
     cdef size_t count = 0
-    cdef bint keep
     if n == 0:
         return True
     if n > GATE_STRIP_MAX or not envoy_get_headers(f, headers, found):
         return False
     for i in range(n):
-        if request:
-            keep = goes_on(found[i].key, found[i].key_length)
-        else:
-            keep = comes_back(found[i].key, found[i].key_length)
-        if keep:
+        if kept(found[i].key, found[i].key_length, which):
             continue
         if found[i].key_length > sizeof(names) - at:
             return False
@@ -132,7 +143,7 @@ cdef void admit(gate_call *c) noexcept nogil:
     # The intent is durable: to the provider, with the proof that it is.
     cdef gb_subsystem provider
     gb_policy_subsystem_get(&c.policy.snapshot.policy, c.provider, &provider)
-    if not strip(c.f, HEADERS_REQUEST, True):
+    if not strip(c.f, HEADERS_REQUEST, KEEP_REQUEST):
         submit_outcome(c, GB_R_METADATA_TOO_LARGE)
         return
     put_value(c.f, HEADERS_REQUEST, b"govbus-admission-bin", c.intent.record, c.intent.record_n)

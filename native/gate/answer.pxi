@@ -145,7 +145,7 @@ cdef gb_ticket *outcome_ticket(gate_call *c, u32 outcome, u32 reason) noexcept n
     gb_atomic_add(&c.intent.refs, 1)
     ticket.intent = c.intent
     memcpy(ticket.request_digest, c.request_digest, 32)
-    ticket.snapshot_version = c.policy.snapshot.header.version
+    ticket.snapshot_version = c.intent.snapshot_version     # that judged the call; c.policy may be newer
     ticket.outcome = outcome
     ticket.reason = reason
     if outcome == GB_J_OUTCOME_DONE:
@@ -224,11 +224,11 @@ cdef void release_answer(gate_call *c) noexcept nogil:
         count_refusal(c, c.pending)
         overwrite_status(c, c.pending)
     else:
-        if not c.stream_open and not strip(c.f, HEADERS_RESPONSE, False):
+        if not c.stream_open and not strip(c.f, HEADERS_RESPONSE, KEEP_ENDING if c.trailers_only else KEEP_OPENING):
             withhold(c)
             return
         count_call(c, b"done")
-    if not c.trailers_only and not strip(c.f, TRAILERS_RESPONSE, False):
+    if not c.trailers_only and not strip(c.f, TRAILERS_RESPONSE, KEEP_ENDING):
         withhold(c)
         return
     put_receipt(c, headers)

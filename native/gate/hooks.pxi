@@ -92,7 +92,7 @@ cdef public unsigned int envoy_dynamic_module_on_http_filter_request_trailers(vo
     # gRPC requests have no trailers; an HTTP/2 client may send some. They end the body and go no further.
     cdef gate_call *c = <gate_call *> m
     if c.state == GATE_BODY:
-        if strip(f, TRAILERS_REQUEST, True):
+        if strip(f, TRAILERS_REQUEST, KEEP_NOTHING):
             end_request(c)
         else:
             refuse_recorded(c, GB_R_METADATA_TOO_LARGE)
@@ -152,27 +152,32 @@ cdef public unsigned int envoy_dynamic_module_on_http_filter_local_reply(
         c.state = GATE_CLOSED
     return ENVOY_LOCAL_REPLY_CONTINUE
 
+cdef bint is_grpc_answer(void *f) noexcept nogil:
+    cdef envoy_buf text
+    if not envoy_get_header(f, HEADERS_RESPONSE, buf_text(b":status"), &text, 0, NULL) or not text_is(text.ptr, text.length, b"200"):
+        return False
+    if not envoy_get_header(f, HEADERS_RESPONSE, buf_text(b"content-type"), &text, 0, NULL):
+        return False
+    return text_is(text.ptr, text.length, b"application/grpc") or text_is(text.ptr, text.length, b"application/grpc+proto")
+
 cdef public unsigned int envoy_dynamic_module_on_http_filter_response_headers(
         void *f, const void *m, cbool end) noexcept nogil:
     cdef gate_call *c = <gate_call *> m
-    cdef envoy_buf text
-    cdef u32 reason
     if c.state != GATE_PROVIDER:
         return ENVOY_HEADERS_CONTINUE   # Envoy's answer to a request that never reached a provider
     c.state = GATE_ANSWER
     if c.local_reply:
         submit_outcome(c, c.local_reason)
         return ENVOY_HEADERS_STOP
-    if end:
-        c.trailers_only = True
-        reason = check_11_response(c, HEADERS_RESPONSE)
-        submit_outcome(c, reason)
-        return ENVOY_HEADERS_STOP
-    if not envoy_get_header(f, HEADERS_RESPONSE, buf_text(b":status"), &text, 0, NULL) or not text_is(text.ptr, text.length, b"200"):
+    if not is_grpc_answer(f):
         submit_outcome(c, GB_R_PROVIDER_UNSIGNED)
         return ENVOY_HEADERS_STOP
+    if end:
+        c.trailers_only = True
+        submit_outcome(c, check_11_response(c, HEADERS_RESPONSE))
+        return ENVOY_HEADERS_STOP
     if c.kind == 2:
-        if not strip(f, HEADERS_RESPONSE, False):
+        if not strip(f, HEADERS_RESPONSE, KEEP_OPENING):
             submit_outcome(c, GB_R_PROVIDER_UNSIGNED)
             return ENVOY_HEADERS_STOP
         c.stream_open = True
@@ -192,8 +197,8 @@ cdef public unsigned int envoy_dynamic_module_on_http_filter_response_body(
         reason = GB_R_RESPONSE_MISMATCH
     elif end:
         reason = GB_R_PROVIDER_UNSIGNED     # ended without trailers
-    elif c.stream_open and not still_permitted(c):
-        reason = GB_R_NO_GRANT
+    elif c.stream_open:
+        reason = check_again(c)
     if reason == 0:
         return ENVOY_BODY_CONTINUE if c.stream_open else ENVOY_BODY_STOP_BUFFER
     if c.stream_open:
@@ -206,34 +211,35 @@ cdef void end_stream(gate_call *c, u32 reason) noexcept nogil:
     # A begun stream that must not go on: its outcome is recorded, nobody waits for it, the client sees no seal.
     abandon(c, GB_J_OUTCOME_FAILED, reason)
     c.state = GATE_CLOSED
+    count_call(c, b"failed")
     count_refusal(c, reason)
     envoy_reset_stream(c.f, ENVOY_RESET_LOCAL, buf_of(gb_reason_name(reason).p, gb_reason_name(reason).n))
 
-cdef bint still_permitted(gate_call *c) noexcept nogil:
-    # Open streams are judged again (1, 5, 8) when another policy has come into force.
-    cdef gate_policy *old
-    cdef gate_policy *policy
+cdef u32 check_again(gate_call *c) noexcept nogil:
+    # Open streams are judged again (1, 5, 8) when another policy has come into force: 0 or the reason.
+    cdef gate_policy *old = c.policy
     cdef gb_key_record key
     cdef gb_pubkey *public_key = NULL
     cdef gb_subsystem provider
     cdef i64 now
-    if PROCESS.policy == c.policy:
-        return True
-    policy = policy_acquire()
-    old = c.policy
-    c.policy = policy
-    now = gb_now_ms()
-    # Streams name their judge by the version in the intent; c.policy only decides from here on.
-    if check_1_connection(c, now) != 0:
-        policy_release(old)
-        return False
-    c.client = gb_policy_subsystem(&policy.snapshot.policy, c.request.client)
-    c.method = gb_policy_method(&policy.snapshot.policy, c.request.method)
-    if c.client == GB_NONE or check_5_key(c, now, &key, &public_key) != 0 or check_8_grant(c, now, &provider) != 0:
-        policy_release(old)
-        return False
+    cdef u32 reason
+    if PROCESS.policy == old:
+        return 0
+    # The stream's judge stays the version in its intent; c.policy only decides from here on.
+    c.policy = policy_acquire()
     policy_release(old)
-    return True
+    now = gb_now_ms()
+    reason = check_1_connection(c, now)
+    if reason != 0:
+        return reason
+    c.client = gb_policy_subsystem(&c.policy.snapshot.policy, c.request.client)
+    c.method = gb_policy_method(&c.policy.snapshot.policy, c.request.method)
+    if c.client == GB_NONE:
+        return GB_R_CLIENT_MISMATCH
+    if not subsystem_active(c, c.client):
+        return GB_R_SUBSYSTEM_SUSPENDED
+    reason = check_5_key(c, now, &key, &public_key)
+    return reason if reason != 0 else check_8_grant(c, now, &provider)
 
 cdef public unsigned int envoy_dynamic_module_on_http_filter_response_trailers(void *f, const void *m) noexcept nogil:
     cdef gate_call *c = <gate_call *> m
