@@ -2,9 +2,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -299,6 +301,15 @@ unsigned CB(http_filter_set_gauge)(void *f, size_t id, buf *values, size_t n, ui
 }
 unsigned CB(http_filter_config_increment_counter)(void *c, size_t id, buf *values, size_t n, uint64_t by) { (void)c, (void)id, (void)by; return count(values, n); }
 unsigned CB(http_filter_config_set_gauge)(void *c, size_t id, buf *values, size_t n, uint64_t to) { (void)c, (void)id, (void)to; return count(values, n); }
+
+bool fe_broken;
+
+void fe_break(const char *moment) {
+    const char *wanted = getenv("GOVBUS_FUZZ_BREAK");
+    if (!wanted || strcmp(wanted, moment)) return;
+    signal(SIGXFSZ, SIG_IGN);
+    fe_broken = setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, RLIM_INFINITY}) == 0;
+}
 
 void fe_pause(void) { nanosleep(&(struct timespec){0, 1000000}, NULL); }
 

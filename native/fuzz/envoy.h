@@ -45,6 +45,9 @@ void fe_write(const char *name, const void *p, size_t n, char *path, size_t cap)
 /* The snapshot version that the gate showed last in its gauge. */
 extern uint64_t fe_version;
 void fe_pause(void);
+/* Takes the journal's disk away for good, when this is the moment that GOVBUS_FUZZ_BREAK names. */
+extern bool fe_broken;
+void fe_break(const char *moment);
 /* What the gate said last with level error or above. */
 extern char fe_said[256];
 #endif

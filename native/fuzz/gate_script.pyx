@@ -8,6 +8,7 @@
 #  2. What goes back to the client has nothing but the bus's metadata, and a receipt that verifies.
 #  3. A stream is answered once, and not touched after that; pointers into a map are not kept over a setter.
 #  4. A policy that comes into force in the middle of a call judges what is still to come.
+#  5. Nothing goes on that the journal could not record (GOVBUS_FUZZ_BREAK=intent or outcome takes its disk away then).
 
 include "native/core/base.pxi"
 include "native/core/sync.pxi"
@@ -163,7 +164,7 @@ cdef void edit_once(play* c, int map) noexcept nogil:
     elif kind == 4:
         edit_many(c, map, take_number(&c.script, 1))
     elif kind == 5:
-        edit_long(c, map, <size_t>take_number(&c.script, 2) & 8191)
+        edit_long(c, map, index, <size_t>take_number(&c.script, 2))
     elif kind == 6:
         value = take(&c.script, take_number(&c.script, 2) & 1023)
         fe_add(c.f, map, e.key, e.key_n, value.p, value.n)
@@ -183,10 +184,17 @@ cdef void edit_many(play* c, int map, u64 times) noexcept nogil:
         fe_add(c.f, map, name, 4, b"foreign", 7)
 
 
-cdef void edit_long(play* c, int map, size_t n) noexcept nogil:
-    cdef u8 name[8192]
-    memset(name, 0x78, n)
-    fe_add(c.f, map, name, n, b"foreign", 7)
+cdef void edit_long(play* c, int map, size_t index, size_t choice) noexcept nogil:
+    """A name, or where the highest bit says so a value of base64, that is longer than any buffer for it."""
+    cdef u8 text[8192]
+    cdef size_t n = choice & 8191
+    cdef fe_entry* e = &c.f.map[map].e[index]
+    memset(text, 0x41 if choice >> 15 else 0x78, n)
+    if choice >> 15:
+        fe_add(c.f, map, e.key, e.key_n, text, n)
+        fe_drop(c.f, map, index)
+    else:
+        fe_add(c.f, map, text, n, b"foreign", 7)
 
 
 # --- the play -----------------------------------------------------------------------------------------------------------
@@ -247,6 +255,7 @@ cdef void play_request(play* c, u64 choices) noexcept nogil:
     if goes(c, LEAVE_BODY) or choices & 64:
         return
     spoil(c)
+    fe_break(b"intent")
     if choices & 128:
         hand_over(c, 0, False)
         if not c.f.over:
@@ -293,6 +302,7 @@ cdef void play_answer(play* c) noexcept nogil:
         local_reply(c.f, c.gate, b"upstream_reset_after_response_started{remote_reset}")
         return
     edit(c, TRAILERS)
+    fe_break(b"outcome")
     hook_response_trailers(c.f, c.gate)
 
 
@@ -303,6 +313,7 @@ cdef void play_all(play* c) noexcept nogil:
     wait_for(c)
     if c.f.over or not c.f.decoding:
         return
+    expect(not fe_broken, b"nothing goes on that the journal could not record")
     judge_request(c)
     if goes(c, LEAVE_PROVIDER):
         return
@@ -311,6 +322,7 @@ cdef void play_all(play* c) noexcept nogil:
         return
     wait_for(c)
     if not c.f.over and c.f.encoding:
+        expect(not fe_broken, b"nothing goes on that the journal could not record")
         judge_answer(c, TRAILERS if c.f.map[TRAILERS].there else RESPONSE)
 
 

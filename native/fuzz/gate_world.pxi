@@ -92,6 +92,8 @@ cdef extern from *:
     void hook_config_destroy "HOOK(http_filter_config_destroy)"(const void* config) nogil
     u64 fe_version
     void fe_pause() nogil
+    bint fe_broken
+    void fe_break(const char* moment) nogil
     unsigned int local_reply(void* f, const void* m, const char* details) nogil
     const void* hook_new "HOOK(http_filter_new)"(const void* config, void* f) nogil
     unsigned int hook_request_headers "HOOK(http_filter_request_headers)"(void* f, const void* m, flag end) nogil

@@ -66,6 +66,10 @@ def call(
     return asked + bytes([answer]) + response + response_edits + swap + response_spoiled + b"\0" + trailers_edits
 
 
+def long_value(index: int, size: int) -> bytes:
+    return struct.pack("<BBH", 5, index, size | 0x8000)
+
+
 def seeds() -> dict[str, bytes]:
     return {
         "unary": call(),
@@ -106,6 +110,12 @@ def seeds() -> dict[str, bytes]:
         "too-many-headers": call(request_edits=edits(many(65))),
         "many-response-headers": call(response_edits=edits(many(100))),
         "many-trailers": call(trailers_edits=edits(many(65))),
+        "long-request": call(request_edits=edits(long_value(4, 2732))),
+        "longer-request": call(request_edits=edits(long_value(4, 8188))),
+        "longer-salt": call(request_edits=edits(long_value(6, 8188))),
+        "longer-answer": call(trailers_edits=edits(long_value(1, 8188))),
+        "longer-answer-salt": call(trailers_edits=edits(long_value(3, 8188))),
+        "longer-answer-signature": call(trailers_edits=edits(long_value(2, 8188))),
         "long-name": call(request_edits=edits(long_name(5000))),
         **{f"client-leaves-{stage}": call(leave=stage) for stage in range(1, 7)},
         "no-certificate": call(leave=7),

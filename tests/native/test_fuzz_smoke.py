@@ -38,9 +38,15 @@ def driver(folder: Path) -> Path:
     return build(folder, PARSERS[0])
 
 
-def start(driver: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def start(driver: Path, tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(driver), *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [str(driver), *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "GOVBUS_FUZZ_FOLDER": str(tmp_path), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -56,6 +62,18 @@ def test_no_call_breaks_a_promise_of_the_gate_or_its_memory(folder: Path, tmp_pa
     done = start(build(folder, fuzz.GATE), tmp_path, str(fuzz.CORPUS), str(RUNS), fuzz.GATE)
     assert done.returncode == 0, done.stderr[-4000:]
     assert f"{RUNS} mutations" in done.stdout
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("call", ["unary", "stream"])
+@pytest.mark.parametrize(("moment", "reason"), [("intent", "JOURNAL_UNAVAILABLE"), ("outcome", "OUTCOME_UNRECORDED")])
+def test_nothing_goes_on_that_a_dying_journal_did_not_record(
+    folder: Path, tmp_path: Path, call: str, moment: str, reason: str
+) -> None:
+    driver, script = build(folder, fuzz.GATE), fuzz.CORPUS / fuzz.GATE / call
+    done = start(driver, tmp_path, "-1", fuzz.GATE, str(script), GOVBUS_FUZZ_BREAK=moment, GOVBUS_FUZZ_SHOW="1")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert reason in done.stderr
 
 
 @pytest.mark.parametrize(
