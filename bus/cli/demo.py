@@ -11,6 +11,8 @@ from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines
 from bus.demo.report import DemoError
 from bus.demo.run import Step, run_demo
 from bus.demo.screen import Screen
+from bus.exchange import CallError
+from native.journal import JournalDamaged
 
 __all__ = ["demo"]
 
@@ -33,6 +35,8 @@ def demo(
             document = run_demo(Screen(quiet=as_json, slow=slow), only=only, keep=state)
         except DemoError as error:
             raise Unable(str(error)) from error
+        except (CallError, JournalDamaged) as error:
+            raise Unable(f"an honest call did not end well: {error}") from error
         except KeyboardInterrupt:
             typer.echo("govbus: stopped; nothing runs any more", err=True)
             raise typer.Exit(_INTERRUPTED) from None

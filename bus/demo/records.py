@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus.exchange.meanings import CODES, reason_number
-from bus.exchange.reasons import Reason
+from govbus.errors.v1 import reasons_pb2
+
+from bus.exchange.meanings import CODES
 from native.codec import decode_response_header
 from native.journal import load_segments, read_groups
 from native.journal_records import Intent, Outcome, RefusedRequest, parse_record
@@ -63,16 +64,15 @@ def read_records(journal: Path) -> Records:
     """Everything in the journal, checked as it is read; JournalDamaged when it is not what was written."""
     calls: dict[int, JournaledCall] = {}
     refused: list[str] = []
-    reasons = {reason_number(reason): str(reason) for reason in Reason}
     for group in read_groups(load_segments(journal)):
         for record in group.records:
             entry = parse_record(record)
             if isinstance(entry, Intent):
                 calls[record.sequence] = _call(entry)
             elif isinstance(entry, Outcome):
-                _settle(calls[entry.receipt.intent_sequence], entry, reasons)
+                _settle(calls[entry.receipt.intent_sequence], entry)
             elif isinstance(entry, RefusedRequest):
-                refused.append(reasons[entry.refusal.reason])
+                refused.append(_reason(entry.refusal.reason))
     return Records(tuple(calls.values()), tuple(refused))
 
 
@@ -90,12 +90,16 @@ def _call(intent: Intent) -> JournaledCall:
     )
 
 
-def _settle(call: JournaledCall, outcome: Outcome, reasons: dict[int, str]) -> None:
+def _settle(call: JournaledCall, outcome: Outcome) -> None:
     receipt = outcome.receipt
     call.outcome = _OUTCOMES[receipt.outcome]
     call.outcome_sequence = receipt.outcome_sequence
     call.milliseconds = receipt.outcome_time_ms - call.intent_ms
     call.receipt = outcome.receipt_bytes
-    call.status = reasons.get(receipt.reason, "")
+    call.status = _reason(receipt.reason)
     if outcome.response_bytes:
         call.status = CODES[decode_response_header(outcome.response_bytes).grpc_status].name
+
+
+def _reason(number: int) -> str:
+    return reasons_pb2.Reason.Name(reasons_pb2.Reason.ValueType(number)).removeprefix("REASON_")
