@@ -32,8 +32,12 @@ cdef void report_policy(gate_call *c) noexcept nogil:
     envoy_set_gauge(c.f, c.config.metrics.snapshot_created_ms, NULL, 0, <u64> c.policy.snapshot.header.created_at_ms)
 
 cdef unsigned int end_request(gate_call *c) noexcept nogil:
-    # The body is whole. 0 or refused.
+    # The body is whole; it may have taken its time, so what was judged at the headers must still hold. 0 or refused.
     cdef u32 reason = check_10_commitment(c)
+    if reason == 0 and gb_now_ms() >= c.request.not_after_ms:
+        reason = GB_R_LIFETIME_INVALID
+    if reason == 0:
+        reason = check_again(c)
     if reason == 0:
         reason = submit_intent(c)
     if reason != 0:
@@ -187,9 +191,11 @@ cdef public unsigned int envoy_dynamic_module_on_http_filter_response_headers(
 cdef public unsigned int envoy_dynamic_module_on_http_filter_response_body(
         void *f, const void *m, cbool end) noexcept nogil:
     cdef gate_call *c = <gate_call *> m
+    cdef gb_frames before
     cdef u32 reason
     if c.state != GATE_ANSWER:
         return ENVOY_BODY_CONTINUE if c.state == GATE_CLOSED or c.intent == NULL else ENVOY_BODY_STOP_NO_BUFFER
+    memcpy(&before, &c.frames, sizeof(gb_frames))
     reason = check_10_take(c, BODY_RESPONSE_RECEIVED)
     if reason == GB_R_BODY_TOO_LARGE:
         reason = GB_R_RESPONSE_TOO_LARGE
@@ -202,6 +208,7 @@ cdef public unsigned int envoy_dynamic_module_on_http_filter_response_body(
     if reason == 0:
         return ENVOY_BODY_CONTINUE if c.stream_open else ENVOY_BODY_STOP_BUFFER
     if c.stream_open:
+        memcpy(&c.frames, &before, sizeof(gb_frames))   # what this hook brought is not released
         end_stream(c, reason)
     else:
         submit_outcome(c, reason)
@@ -216,7 +223,7 @@ cdef void end_stream(gate_call *c, u32 reason) noexcept nogil:
     envoy_reset_stream(c.f, ENVOY_RESET_LOCAL, buf_of(gb_reason_name(reason).p, gb_reason_name(reason).n))
 
 cdef u32 check_again(gate_call *c) noexcept nogil:
-    # Open streams are judged again (1, 5, 8) when another policy has come into force: 0 or the reason.
+    # Bodies that took their time and open streams are judged again (1, 5, 8) when another policy has come into force.
     cdef gate_policy *old = c.policy
     cdef gb_key_record key
     cdef gb_pubkey *public_key = NULL
@@ -234,7 +241,7 @@ cdef u32 check_again(gate_call *c) noexcept nogil:
         return reason
     c.client = gb_policy_subsystem(&c.policy.snapshot.policy, c.request.client)
     c.method = gb_policy_method(&c.policy.snapshot.policy, c.request.method)
-    if c.client == GB_NONE:
+    if c.client == GB_NONE or (c.client != c.peer and not gb_policy_agent(&c.policy.snapshot.policy, c.peer, c.client)):
         return GB_R_CLIENT_MISMATCH
     if not subsystem_active(c, c.client):
         return GB_R_SUBSYSTEM_SUSPENDED
