@@ -13,7 +13,7 @@
 #else
 #define FUZZ_TARGETS(X) \
     X(codec, 2100) X(base64, 1200) X(frames, 1200) X(values, 300) X(merkle, 500) X(batch, 1000) X(policy, 8000) \
-    X(snapshot, 4000) X(journal, 6000)
+    X(snapshot, 4000) X(journal, 6000) X(replay, 1000)
 #endif
 
 typedef void (*fuzz_target)(const unsigned char *p, size_t n);

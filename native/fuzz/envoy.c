@@ -330,12 +330,13 @@ static void sweep(int keep) {
     if (n >= 0) free(names);
 }
 
-void fe_sweep(void) { sweep(2); }
+void fe_sweep(void) { if (!getenv("GOVBUS_FUZZ_KEEP")) sweep(2); }
 
 static void remove_folder(void) {
-    DIR *d = opendir(folder);
-    for (struct dirent *e; d && (e = readdir(d));) unlinkat(dirfd(d), e->d_name, 0);
-    if (d) closedir(d);
+    DIR *d = getenv("GOVBUS_FUZZ_KEEP") ? NULL : opendir(folder);
+    if (!d) return;
+    for (struct dirent *e; (e = readdir(d));) unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
     rmdir(folder);
 }
 

@@ -38,7 +38,10 @@ void fe_chunk(fe_stream *s, int body, const void *p, size_t n);
 void fe_no_chunks(fe_stream *s);
 /* The next event of the stream, or 0 when none came within ten seconds. */
 uint64_t fe_event(fe_stream *s);
-/* A folder for the journal, removed at exit; old segments are removed as they come. */
+/*
+ * A folder for the journal, below GOVBUS_FUZZ_FOLDER; it goes at exit and old segments before, unless GOVBUS_FUZZ_KEEP is
+ * set.
+ */
 const char *fe_folder(void);
 void fe_sweep(void);
 void fe_write(const char *name, const void *p, size_t n, char *path, size_t cap);

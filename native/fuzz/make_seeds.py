@@ -24,6 +24,7 @@ def all_seeds() -> dict[str, dict[str, bytes]]:
         "policy": seeds_trust.policy_seeds(),
         "snapshot": seeds_trust.snapshot_seeds(),
         "journal": seeds_trust.journal_seeds(),
+        "replay": seeds_wire.replay_seeds(),
         "gate": seeds_gate.seeds(),
     }
 

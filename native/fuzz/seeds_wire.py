@@ -1,4 +1,4 @@
-"""Seeds of the codec, base64, frames and values targets: real encodings of fixed dummy values, and their near misses.
+"""Seeds of codec, base64, frames, values and replay: real encodings of fixed dummy values, and their near misses.
 
 Nothing here is anybody's: names are of the trust domain fuzz.test, digests are SHA-256 of their own field's name.
 """
@@ -233,3 +233,16 @@ def values_seeds() -> dict[str, bytes]:
         "metadata-large": codec.encode_base64(bytes(64)),
     }
     return {name: struct.pack("<H", 48 if name == "metadata-large" else 64) + text for name, text in texts.items()}
+
+
+def replay_seeds() -> dict[str, bytes]:
+    wait = b"\x83\xff\x2f"  # 12,287 << 3 milliseconds: longer than a pair is held
+    some = bytes(range(12))
+    return {
+        "twice": b"\1\5\5",
+        "two-clients": b"\1\4\5\4",
+        "full": b"\0" + some,
+        "crowded": b"\4" + bytes(range(64)) + bytes(range(64)),
+        "expired": b"\0" + some[:3] + wait + some[3:6] + some[:3],
+        "just-held": b"\2\5\x81\xc8\xaf\5\x80\xff\x00\5",
+    }

@@ -29,6 +29,7 @@ include "native/core/policy_layout.pxi"
 include "native/core/policy_check.pxi"
 include "native/core/policy.pxi"
 include "native/core/snapshot.pxi"
+include "native/core/replay.pxi"
 include "native/core/crc32c.pxi"
 include "native/core/journal_format.pxi"
 include "native/core/journal_files.pxi"
@@ -44,6 +45,7 @@ include "native/fuzz/trust.pxi"
 include "native/fuzz/tables.pxi"
 include "native/fuzz/files.pxi"
 include "native/fuzz/journal.pxi"
+include "native/fuzz/replay.pxi"
 
 
 cdef public void fuzz_codec(const u8* p, size_t n) noexcept nogil:
@@ -73,3 +75,6 @@ cdef public void fuzz_snapshot(const u8* p, size_t n) noexcept nogil:
 
 cdef public void fuzz_journal(const u8* p, size_t n) noexcept nogil:
     journal(p, n)
+
+cdef public void fuzz_replay(const u8* p, size_t n) noexcept nogil:
+    replay(p, n)

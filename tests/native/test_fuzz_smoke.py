@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from native.fuzz import fuzz, make_seeds
+from native.journal import load_segments, read_groups
+from native.journal_records import CleanStop, Intent, Outcome, parse_record
 
 RUNS = 1_500
 
@@ -58,10 +60,18 @@ def test_no_input_breaks_a_promise_or_memory(driver: Path, tmp_path: Path, targe
 
 
 @pytest.mark.soak
-def test_no_call_breaks_a_promise_of_the_gate_or_its_memory(folder: Path, tmp_path: Path) -> None:
-    done = start(build(folder, fuzz.GATE), tmp_path, str(fuzz.CORPUS), str(RUNS), fuzz.GATE)
+def test_no_call_breaks_a_promise_of_the_gate_its_memory_or_its_journal(folder: Path, tmp_path: Path) -> None:
+    driver = build(folder, fuzz.GATE)
+    done = start(driver, tmp_path, str(fuzz.CORPUS), str(RUNS), fuzz.GATE, GOVBUS_FUZZ_KEEP="1")
     assert done.returncode == 0, done.stderr[-4000:]
     assert f"{RUNS} mutations" in done.stdout
+    (journal,) = tmp_path.glob("govbus-fuzz-*")
+    entries = [parse_record(record) for group in read_groups(load_segments(journal)) for record in group.records]
+    intents = [entry.admission.sequence for entry in entries if isinstance(entry, Intent)]
+    settled = [entry.receipt.intent_sequence for entry in entries if isinstance(entry, Outcome)]
+    assert len(intents) > 100
+    assert sorted(settled) == intents
+    assert isinstance(entries[-1], CleanStop)
 
 
 @pytest.mark.soak
