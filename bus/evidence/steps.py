@@ -41,6 +41,7 @@ __all__ = ["OUTCOMES", "Case", "StepFailed"]
 
 OUTCOMES: Final = {1: "DONE", 2: "FAILED", 3: "CANCELLED", 4: "UNKNOWN"}
 DONE: Final = 1
+CLOCKS_MS: Final = 30_000
 
 _Header = TypeVar("_Header")
 
@@ -135,6 +136,7 @@ class Case:
             raise StepFailed("it admits another request")
         if admission.request_signature_digest != sha256(bundle.request_signature).digest():
             raise StepFailed("it admits another signature")
+        self._verify_times(admission.intent_time_ms, admission.intent_time_ms)
         return f"sequence {admission.sequence} at {admission.intent_time_ms} ms"
 
     def admission_signature(self) -> str | None:
@@ -152,6 +154,7 @@ class Case:
             raise StepFailed("it is for another request")
         if self.admission is not None:
             self._agree(receipt, self.admission)
+        self._verify_times(receipt.intent_time_ms, receipt.outcome_time_ms)
         answered = receipt.outcome == DONE
         if answered != bool(bundle.response_header):
             raise StepFailed("it says DONE without an answer in the bundle, or there is an answer to a call not done")
@@ -236,6 +239,14 @@ class Case:
     @property
     def _answered_ms(self) -> int:
         return self.receipt.outcome_time_ms if self.receipt else self.intent_time_ms
+
+    def _verify_times(self, intent_ms: int, outcome_ms: int) -> None:
+        """No gate could have admitted this request at another time (protocol.md 4, check 4)."""
+        request = self.request
+        if not request.issued_at_ms - CLOCKS_MS <= intent_ms <= request.not_after_ms + CLOCKS_MS:
+            raise StepFailed("the intent time lies outside the request's lifetime")
+        if outcome_ms < intent_ms:
+            raise StepFailed("the outcome is older than the intent")
 
     def _agree(self, receipt: Receipt, admission: Admission) -> None:
         stated = (receipt.intent_sequence, receipt.intent_time_ms, receipt.snapshot_version)

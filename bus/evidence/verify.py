@@ -7,9 +7,9 @@
  5. client signature     over the request header
  6. gate key             of the header's broker, certified by its registered key, valid at the intent time (and a second
                          one at the outcome time, when the broker was started again in between)
- 7. admission            names this request, this signature and this broker
+ 7. admission            names this request, this signature and this broker, within the request's lifetime
  8. admission signature  by the gate key
- 9. receipt              names this request, this admission and this answer
+ 9. receipt              names this request, this admission and this answer, in the order of their times
 10. receipt signature    by the gate key
 11. response header      canonical, names this request and the header's provider
 12. provider key         registered to the provider, valid at the outcome time

@@ -34,6 +34,7 @@ class Asked:
     digest: bytes
     provider: str
     broker: str
+    sent_ms: int
     evidence: CallEvidence
 
 
@@ -88,6 +89,8 @@ class Judge:
             request_digest=asked.digest,
             response=response,
             answer=answer,
+            sent_ms=asked.sent_ms,
+            now_ms=now_ms,
             cache=self.cache,
         )
         return kept(asked.evidence, answer, found, trust.version)

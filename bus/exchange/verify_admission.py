@@ -27,6 +27,8 @@ __all__ = ["GateKeys", "VerifiedGateKey", "parse_receipt", "verify_admission", "
 
 
 OUTCOME_DONE: Final = 1  # govbus.exchange.v1.Outcome
+# Either clock may be 30 s off.
+CLOCKS_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +145,11 @@ def verify_receipt(
     request_digest: bytes,
     response: VerifiedResponse,
     answer: Answer,
+    sent_ms: int,
+    now_ms: int,
     cache: SignatureCache | None,
 ) -> Receipt:
-    """The receipt for exactly this request and answer, all of which was released to whoever verifies."""
+    """The receipt for exactly this request and answer, all of which was released to whoever verifies, just now."""
     receipt = parse_receipt(encoded)
     if not receipt.broker == gate_key.broker == broker:
         raise ResponseRefused(Reason.RECEIPT_INVALID, "receipt broker")
@@ -159,6 +163,9 @@ def verify_receipt(
     released = (receipt.messages_released, receipt.bytes_released, receipt.released_commitment)
     if released != (answer.message_count, answer.size, released_commitment(receipt.entry_salt, answer)):
         raise ResponseRefused(Reason.RECEIPT_INVALID, "receipt of other messages")
+    # A court judges keys at the times stated here: a receipt dated elsewhere would prove nothing there.
+    if not sent_ms - CLOCKS_MS <= receipt.intent_time_ms <= receipt.outcome_time_ms <= now_ms + CLOCKS_MS:
+        raise ResponseRefused(Reason.RECEIPT_INVALID, "receipt times")
     _verify_by_gate(RECEIPT_TYPE, encoded, signature, gate_key, receipt.outcome_time_ms, cache, _RECEIPT)
     return receipt
 

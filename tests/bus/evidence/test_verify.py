@@ -9,10 +9,17 @@ from datetime import UTC, datetime
 import pytest
 
 from bus.evidence.bundle import Bundle, BundleError, encode_bundle, parse_bundle
-from bus.evidence.entries import INTENT, ledger_entry
+from bus.evidence.entries import INTENT, OUTCOME, ledger_entry
 from bus.evidence.verify import STEPS, EvidenceInvalid, verify_bundle
 from native.batch import sign_batch
-from native.codec import decode_admission, decode_request_header, encode_admission, encode_request_header
+from native.codec import (
+    decode_admission,
+    decode_receipt,
+    decode_request_header,
+    encode_admission,
+    encode_receipt,
+    encode_request_header,
+)
 from native.digest import ADMISSION_TYPE, RECEIPT_TYPE, REQUEST_TYPE, RESPONSE_TYPE, frame
 from native.ecdsa import PrivateKey
 from pki.gatekey import make_gate_key
@@ -138,6 +145,13 @@ def other_admission(bundle: Bundle, call: RecordedCall, **changes: object) -> Bu
     )
 
 
+def other_receipt(bundle: Bundle, call: RecordedCall, **changes: object) -> Bundle:
+    """As other_admission."""
+    receipt = encode_receipt(replace(decode_receipt(bundle.receipt), **changes))  # type: ignore[arg-type]  # as above
+    signature = by_gate(call, RECEIPT_TYPE, receipt)
+    return replace(bundle, receipt=receipt, receipt_signature=signature, outcome_entry=ledger_entry(OUTCOME, receipt))
+
+
 def by_gate(call: RecordedCall, type_: str, record: bytes) -> bytes:
     (signature,) = sign_batch(PrivateKey.from_der(call.gate_key.private_key_der), [(type_, record)])
     return signature
@@ -196,7 +210,17 @@ CHANGES: list[tuple[str, str, Change]] = [
         "admission signature",
         lambda b, c: replace(b, admission_signature=by_gate(c, RECEIPT_TYPE, b.admission)),
     ),
+    (
+        "an admission of a request long over",
+        "admission",
+        lambda b, c: other_admission(b, c, intent_time_ms=c.header.not_after_ms + 30_001),
+    ),
     ("a receipt of another intent", "receipt", lambda b, c: other_admission(b, c, sequence=99)),
+    (
+        "a receipt of an outcome before the intent",
+        "receipt",
+        lambda b, c: other_receipt(b, c, outcome_time_ms=decode_receipt(b.receipt).intent_time_ms - 1),
+    ),
     (
         "a receipt without its answer",
         "receipt",

@@ -163,6 +163,18 @@ async def test_receipt_of_anything_else_is_withheld(world: World, field: str, va
     assert error.reason is Reason.RECEIPT_INVALID
 
 
+@pytest.mark.parametrize("shift_ms", [-90_000, 90_000])
+async def test_receipt_that_the_gate_itself_dates_to_another_time_is_withheld(world: World, shift_ms: int) -> None:
+    class Dating(PythonBroker):
+        async def _record_outcome(self, admitted: Any, *rest: Any, **more: Any) -> Any:
+            shifted = replace(admitted, intent_time_ms=admitted.intent_time_ms + shift_ms)
+            return await super()._record_outcome(shifted, *rest, **more)
+
+    error = await failure(world, Dating)
+    assert isinstance(error, exceptions.ReceiptInvalid)
+    assert error.metadata["step"] == "receipt times"
+
+
 async def test_receipt_signed_by_the_brokers_registered_key_instead_of_its_gate_key_is_withheld(world: World) -> None:
     class Direct(PythonBroker):
         def to_client(self, release: Release, message: bytes | None) -> bytes | None:
