@@ -62,8 +62,10 @@ def _http(settings: EdgeSettings) -> Json:
             "headers_with_underscores_action": "REJECT_REQUEST",
         },
         "max_request_headers_kb": METADATA_KIB,
-        # From the first byte of the headers to their last; and silence on an open stream.
+        # From the first byte of the headers to their last; from the headers to the end of the body, which is one
+        # message; and silence on an open stream.
         "request_headers_timeout": "5s",
+        "request_timeout": "30s",
         "stream_idle_timeout": "300s",
         "drain_timeout": f"{settings.drain_seconds}s",
         "delayed_close_timeout": "1s",

@@ -1,10 +1,11 @@
 """What a client reads when Envoy itself answers and the gate cannot: our reasons, our texts, nothing of Envoy's.
 
 When that happens is listed in native/gate/ENVOY_FACTS.md, c. Left alone, Envoy would name certificates and addresses in
-grpc-message. Three cases, in this order:
+grpc-message. Four cases, in this order:
 
     overload (flag OM), before any filter    OVERLOADED       not called
     the client's deadline                    DEADLINE         maybe called
+    a body that takes too long               OVERLOADED       not called
     everything else from 400 on              PROVIDER_LOST    maybe called: the only word that is never too strong
 
 The HTTP status is only how Envoy is told a gRPC code (503 is UNAVAILABLE, 500 is UNKNOWN). The gate's own refusals are
@@ -27,6 +28,7 @@ def local_replies() -> Json:
         "mappers": [
             _mapper(overload, 503, Reason.OVERLOADED),
             _mapper(_status("EQ", 504), 504, Reason.DEADLINE),
+            _mapper(_status("EQ", 408), 503, Reason.OVERLOADED),
             _mapper(_status("GE", 400), 500, Reason.PROVIDER_LOST),
         ]
     }

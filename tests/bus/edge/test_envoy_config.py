@@ -86,4 +86,11 @@ def test_envoys_own_refusals_carry_reasons_of_the_bus() -> None:
         text = mapper["body_format_override"]["text_format_source"]["inline_string"]
         assert text == meaning(refusal[0]).text
         assert "%" not in text
-    assert found == [Reason.OVERLOADED, Reason.DEADLINE, Reason.PROVIDER_LOST]
+    assert found == [Reason.OVERLOADED, Reason.DEADLINE, Reason.OVERLOADED, Reason.PROVIDER_LOST]
+
+
+def test_no_wait_for_a_client_is_without_end(settings: EdgeSettings) -> None:
+    (chain,) = listener(settings)["filter_chains"]
+    http = chain["filters"][0]["typed_config"]
+    assert (http["request_headers_timeout"], http["request_timeout"]) == ("5s", "30s")
+    assert chain["transport_socket_connect_timeout"] == "5s"
