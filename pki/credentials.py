@@ -14,6 +14,7 @@ directory) never sees the key of one certificate beside the chain of another.
 import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 from cryptography import x509
@@ -28,7 +29,7 @@ from pki.profiles import MAX_TLS_VALIDITY, TlsIdentity, verify_tls_certificate
 from pki.signer import FileSigner, Signer
 from pki.trust import TrustBundle, parse_pem_certificates
 
-__all__ = ["Credentials", "issue_credentials", "load_credentials"]
+__all__ = ["Credentials", "issue_credentials", "load_credentials", "store_credentials"]
 
 _KEPT_GENERATIONS = 2
 
@@ -68,19 +69,26 @@ def issue_credentials(
     key = generate_private_key()
     issued = authority.issue_from_csr(build_csr(key, subsystem), subsystem, now=now, lifetime=lifetime)
 
-    def fill(generation: Path) -> None:
-        files.write_atomic(generation / "key.pem", encode_private_key(key))
-        files.write_atomic(generation / "chain.pem", issued.chain_pem)
+    FileSigner.load_or_create(directory / "signing-key.pem")
+    store_credentials(directory, encode_private_key(key), issued.chain_pem, authority.trust.pem)
+    return load_credentials(directory, authority.trust_domain, now=now)
 
-    name = f"tls-{issued.identity.certificate_sha256.hex()[:16]}"
-    signer = FileSigner.load_or_create(directory / "signing-key.pem")
+
+def store_credentials(directory: Path, key_pem: bytes, chain_pem: bytes, trust_pem: bytes) -> None:
+    """Make these the current generation, beside the signing key that is there; readers see the old or the new."""
+
+    def fill(generation: Path) -> None:
+        files.write_atomic(generation / "key.pem", key_pem)
+        files.write_atomic(generation / "chain.pem", chain_pem)
+
+    name = f"tls-{sha256(parse_pem_certificates(chain_pem)[0]).hexdigest()[:16]}"
+    signer = FileSigner.load(directory / "signing-key.pem")
     public = encode_public_pem(signer.public_point)
     files.write_atomic(directory / "signing-public.pem", public, mode=files.PUBLIC)
-    files.write_atomic(directory / "trust.pem", authority.trust.pem, mode=files.PUBLIC)
+    files.write_atomic(directory / "trust.pem", trust_pem, mode=files.PUBLIC)
     files.publish_directory(directory / name, fill)
     files.replace_link(directory / "tls", name)
     _remove_old_generations(directory)
-    return load_credentials(directory, authority.trust_domain, now=now)
 
 
 def load_credentials(directory: Path, trust_domain: str, *, now: datetime) -> Credentials:

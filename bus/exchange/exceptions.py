@@ -17,11 +17,16 @@ __all__ = [
     "BrokerUnreachable",
     "CertificateExpired",
     "CertificateNotLive",
+    "ChangeRefused",
     "ClientMismatch",
     "ClockUntrusted",
     "CompressionNotSupported",
+    "CsrInvalid",
+    "CsrMismatch",
     "Deadline",
     "Draining",
+    "EnrolmentRefused",
+    "EntryUnknown",
     "FieldInvalid",
     "FieldNotSupported",
     "FrameInvalid",
@@ -30,10 +35,14 @@ __all__ = [
     "IdempotencyConflict",
     "IdempotencyRunning",
     "IdentifierPersonal",
+    "InstanceMismatch",
     "JournalUnavailable",
+    "KeyKnown",
     "KeyNotOfClient",
     "KeyNotValid",
     "KeyUnknown",
+    "KeyValidity",
+    "KeyWeak",
     "LifetimeInvalid",
     "MessageCountInvalid",
     "MessageInvalid",
@@ -48,6 +57,7 @@ __all__ = [
     "Overloaded",
     "PeerNotBroker",
     "PolicyStale",
+    "PossessionUnproven",
     "ProtocolInvalid",
     "ProviderInternal",
     "ProviderLost",
@@ -57,6 +67,7 @@ __all__ = [
     "RateLimited",
     "ReceiptInvalid",
     "RefusalUnreadable",
+    "RegistryUnavailable",
     "Replayed",
     "RequestNotFresh",
     "ResponseMismatch",
@@ -67,6 +78,9 @@ __all__ = [
     "StreamNotSealed",
     "StreamNotSupported",
     "SubsystemSuspended",
+    "TokenExpired",
+    "TokenUnknown",
+    "TokenUsed",
     "VerificationBudget",
     "WrongBroker",
 ]
@@ -428,3 +442,87 @@ class BrokerUnreachable(CallError):
     """No listed broker could be reached, so nothing was sent."""
 
     REASON: ClassVar[Reason] = Reason.BROKER_UNREACHABLE
+
+
+class TokenUnknown(CallError):
+    """The enrolment token is not one of this instance."""
+
+    REASON: ClassVar[Reason] = Reason.TOKEN_UNKNOWN
+
+
+class TokenUsed(CallError):
+    """The enrolment token was used already."""
+
+    REASON: ClassVar[Reason] = Reason.TOKEN_USED
+
+
+class TokenExpired(CallError):
+    """The enrolment token is past its end."""
+
+    REASON: ClassVar[Reason] = Reason.TOKEN_EXPIRED
+
+
+class CsrMismatch(CallError):
+    """The CSR asks for another subsystem than the one that may ask here."""
+
+    REASON: ClassVar[Reason] = Reason.CSR_MISMATCH
+
+
+class CsrInvalid(CallError):
+    """The CSR is not one DER PKCS#10 request of the profile, signed by its own key."""
+
+    REASON: ClassVar[Reason] = Reason.CSR_INVALID
+
+
+class KeyWeak(CallError):
+    """A key is not a P-256 key in its one encoding, or anybody can guess it."""
+
+    REASON: ClassVar[Reason] = Reason.KEY_WEAK
+
+
+class KeyKnown(CallError):
+    """A key is known already, and a key is registered once."""
+
+    REASON: ClassVar[Reason] = Reason.KEY_KNOWN
+
+
+class PossessionUnproven(CallError):
+    """The signature over subsystem, key and validity is not by the signing key itself."""
+
+    REASON: ClassVar[Reason] = Reason.POSSESSION_UNPROVEN
+
+
+class KeyValidity(CallError):
+    """The signing key's validity is over, empty or too long."""
+
+    REASON: ClassVar[Reason] = Reason.KEY_VALIDITY
+
+
+class EnrolmentRefused(CallError):
+    """The registry does not take this: the subsystem was revoked, or the issuing CA was."""
+
+    REASON: ClassVar[Reason] = Reason.ENROLMENT_REFUSED
+
+
+class RegistryUnavailable(CallError):
+    """The registry's database does not answer; nothing was issued or recorded."""
+
+    REASON: ClassVar[Reason] = Reason.REGISTRY_UNAVAILABLE
+
+
+class InstanceMismatch(CallError):
+    """The other side is not of the instance whose root is pinned."""
+
+    REASON: ClassVar[Reason] = Reason.INSTANCE_MISMATCH
+
+
+class ChangeRefused(CallError):
+    """The registry refuses the change by the rule that the metadata names."""
+
+    REASON: ClassVar[Reason] = Reason.CHANGE_REFUSED
+
+
+class EntryUnknown(CallError):
+    """The registry has no entry of this name."""
+
+    REASON: ClassVar[Reason] = Reason.ENTRY_UNKNOWN

@@ -17,6 +17,7 @@ from bus.registry.state import (
     RegistryState,
     ServiceEntry,
     SubsystemEntry,
+    TokenEntry,
 )
 from native.policy_types import Method
 
@@ -79,6 +80,7 @@ class Draft:
         self.methods: Table[str, Method] = Table(base.methods)
         self.grants: Table[str, GrantEntry] = Table(base.grants)
         self.agents: Table[tuple[str, str], int] = Table(base.agents)
+        self.tokens: Table[bytes, TokenEntry] = Table(base.tokens)
 
     def done(self) -> RegistryState:
         """The state as it stands."""
@@ -96,6 +98,7 @@ class Draft:
             methods=self.methods.done(),
             grants=self.grants.done(),
             agents=self.agents.done(),
+            tokens=self.tokens.done(),
         )
 
     def founded(self) -> InstanceEntry:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from bus.registry.change import Change
+from bus.registry.enrolment_tokens import TokenIssued, TokenUsed, TokenWithdrawn
 from bus.registry.grants import GrantMade, GrantRevoked, QuotaSet
 from bus.registry.keys import CertificateAdded, CertificateRevoked, IssuerRevoked, SigningKeyAdded, SigningKeyRevoked
 from bus.registry.members import (
@@ -54,5 +55,8 @@ KINDS: Final[dict[str, type[Change]]] = {
         GrantMade,
         GrantRevoked,
         QuotaSet,
+        TokenIssued,
+        TokenUsed,
+        TokenWithdrawn,
     )
 }

@@ -25,6 +25,12 @@ class RefusalReason(StrEnum):
     UNKNOWN_METHOD = "unknown-method"
     UNKNOWN_GRANT = "unknown-grant"
     UNKNOWN_AGENT = "unknown-agent"
+    UNKNOWN_TOKEN = "unknown-token"  # noqa: S105 - a reason
+    """No enrolment token of this instance; of an old one nothing is remembered."""
+    TOKEN_USED = "token-used"  # noqa: S105 - a reason
+    """An enrolment token is used once."""
+    TOKEN_EXPIRED = "token-expired"  # noqa: S105 - a reason
+    """An enrolment token lives an hour."""
     ENDED = "ended"
     """It was revoked, and that is final; make a new one under another name."""
     KEY_KNOWN = "key-known"

@@ -22,6 +22,7 @@ __all__ = [
     "RegistryState",
     "ServiceEntry",
     "SubsystemEntry",
+    "TokenEntry",
 ]
 
 EMPTY_HASH = bytes(32)
@@ -114,6 +115,16 @@ class GrantEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenEntry:
+    """An enrolment token that was issued, by the hash of its secret."""
+
+    subsystem: str
+    operator: str
+    not_after_ms: int
+    used_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RegistryState:
     """Everything, at `position`; position 0 is before the first event."""
 
@@ -135,3 +146,5 @@ class RegistryState:
     grants: Mapping[str, GrantEntry] = field(default_factory=dict)
     agents: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """(agent, client) -> since when."""
+    tokens: Mapping[bytes, TokenEntry] = field(default_factory=dict)
+    """By SHA-256 of the secret; those that ended more than a day ago are forgotten."""

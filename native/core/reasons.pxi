@@ -67,6 +67,20 @@ cdef extern from *:
         [152] = {15, 2, GB_TEXT("STREAM_NOT_SEALED"), GB_TEXT("A stream ended without a valid seal; what came before is provisional.")},
         [153] = {2, 2, GB_TEXT("REFUSAL_UNREADABLE"), GB_TEXT("An error arrived that is neither a signed answer nor a refusal of the bus, for example from a connection that broke.")},
         [154] = {14, 1, GB_TEXT("BROKER_UNREACHABLE"), GB_TEXT("No listed broker could be reached, so nothing was sent.")},
+        [160] = {16, 1, GB_TEXT("TOKEN_UNKNOWN"), GB_TEXT("The enrolment token is not one of this instance.")},
+        [161] = {16, 1, GB_TEXT("TOKEN_USED"), GB_TEXT("The enrolment token was used already.")},
+        [162] = {16, 1, GB_TEXT("TOKEN_EXPIRED"), GB_TEXT("The enrolment token is past its end.")},
+        [163] = {7, 1, GB_TEXT("CSR_MISMATCH"), GB_TEXT("The CSR asks for another subsystem than the one that may ask here.")},
+        [164] = {3, 1, GB_TEXT("CSR_INVALID"), GB_TEXT("The CSR is not one DER PKCS#10 request of the profile, signed by its own key.")},
+        [165] = {3, 1, GB_TEXT("KEY_WEAK"), GB_TEXT("A key is not a P-256 key in its one encoding, or anybody can guess it.")},
+        [166] = {6, 1, GB_TEXT("KEY_KNOWN"), GB_TEXT("A key is known already, and a key is registered once.")},
+        [167] = {3, 1, GB_TEXT("POSSESSION_UNPROVEN"), GB_TEXT("The signature over subsystem, key and validity is not by the signing key itself.")},
+        [168] = {3, 1, GB_TEXT("KEY_VALIDITY"), GB_TEXT("The signing key's validity is over, empty or too long.")},
+        [169] = {9, 1, GB_TEXT("ENROLMENT_REFUSED"), GB_TEXT("The registry does not take this: the subsystem was revoked, or the issuing CA was.")},
+        [170] = {14, 1, GB_TEXT("REGISTRY_UNAVAILABLE"), GB_TEXT("The registry's database does not answer; nothing was issued or recorded.")},
+        [171] = {7, 1, GB_TEXT("INSTANCE_MISMATCH"), GB_TEXT("The other side is not of the instance whose root is pinned.")},
+        [172] = {9, 3, GB_TEXT("CHANGE_REFUSED"), GB_TEXT("The registry refuses the change by the rule that the metadata names.")},
+        [173] = {5, 3, GB_TEXT("ENTRY_UNKNOWN"), GB_TEXT("The registry has no entry of this name.")},
     };
     """
     ctypedef struct gb_reason_row:
@@ -77,7 +91,7 @@ cdef extern from *:
     const gb_reason_row gb_reason_rows[]
 
 cdef enum:
-    GB_REASON_LIMIT = 155
+    GB_REASON_LIMIT = 174
     GB_R_CERTIFICATE_NOT_LIVE = 1
     GB_R_CERTIFICATE_EXPIRED = 2
     GB_R_SUBSYSTEM_SUSPENDED = 3
@@ -137,6 +151,20 @@ cdef enum:
     GB_R_STREAM_NOT_SEALED = 152
     GB_R_REFUSAL_UNREADABLE = 153
     GB_R_BROKER_UNREACHABLE = 154
+    GB_R_TOKEN_UNKNOWN = 160
+    GB_R_TOKEN_USED = 161
+    GB_R_TOKEN_EXPIRED = 162
+    GB_R_CSR_MISMATCH = 163
+    GB_R_CSR_INVALID = 164
+    GB_R_KEY_WEAK = 165
+    GB_R_KEY_KNOWN = 166
+    GB_R_POSSESSION_UNPROVEN = 167
+    GB_R_KEY_VALIDITY = 168
+    GB_R_ENROLMENT_REFUSED = 169
+    GB_R_REGISTRY_UNAVAILABLE = 170
+    GB_R_INSTANCE_MISMATCH = 171
+    GB_R_CHANGE_REFUSED = 172
+    GB_R_ENTRY_UNKNOWN = 173
 
 
 cdef inline gb_reason_row gb_reason_row_of(u32 reason) noexcept nogil:

@@ -294,6 +294,64 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_BROKER_UNREACHABLE: _Reason.ValueType  # 154
     """No listed broker could be reached, so nothing was sent. Check the brokers' addresses and this subsystem's certificate; retry later.
     UNAVAILABLE; provider called: no.
+    Reasons 160-179 are those of enrolment and of the registry's services (govbus.enrolment.v1, govbus.registry.v1); no
+    gate gives them.
+    """
+    REASON_TOKEN_UNKNOWN: _Reason.ValueType  # 160
+    """The enrolment token is not one of this instance. Ask the operator for a token of this instance.
+    UNAUTHENTICATED; provider called: no.
+    """
+    REASON_TOKEN_USED: _Reason.ValueType  # 161
+    """The enrolment token was used already. Ask the operator for a new token; if it was not you who used it, say so at once.
+    UNAUTHENTICATED; provider called: no.
+    """
+    REASON_TOKEN_EXPIRED: _Reason.ValueType  # 162
+    """The enrolment token is past its end. Ask the operator for a new token and use it within the hour.
+    UNAUTHENTICATED; provider called: no.
+    """
+    REASON_CSR_MISMATCH: _Reason.ValueType  # 163
+    """The CSR asks for another subsystem than the one that may ask here. Make the CSR for the subsystem that the token or certificate names.
+    PERMISSION_DENIED; provider called: no.
+    """
+    REASON_CSR_INVALID: _Reason.ValueType  # 164
+    """The CSR is not one DER PKCS#10 request of the profile, signed by its own key. Make it with govbus enrol, or as docs/protocol.md, section 1 says.
+    INVALID_ARGUMENT; provider called: no.
+    """
+    REASON_KEY_WEAK: _Reason.ValueType  # 165
+    """A key is not a P-256 key in its one encoding, or anybody can guess it. Make a new key.
+    INVALID_ARGUMENT; provider called: no.
+    """
+    REASON_KEY_KNOWN: _Reason.ValueType  # 166
+    """A key is known already, and a key is registered once. Make a new key; enrol into an empty directory.
+    ALREADY_EXISTS; provider called: no.
+    """
+    REASON_POSSESSION_UNPROVEN: _Reason.ValueType  # 167
+    """The signature over subsystem, key and validity is not by the signing key itself. Sign exactly what docs/protocol.md, section 1 says with the key that is to be registered.
+    INVALID_ARGUMENT; provider called: no.
+    """
+    REASON_KEY_VALIDITY: _Reason.ValueType  # 168
+    """The signing key's validity is over, empty or too long. State a validity of at most two years; check this machine's clock.
+    INVALID_ARGUMENT; provider called: no.
+    """
+    REASON_ENROLMENT_REFUSED: _Reason.ValueType  # 169
+    """The registry does not take this: the subsystem was revoked, or the issuing CA was. Ask the operator.
+    FAILED_PRECONDITION; provider called: no.
+    """
+    REASON_REGISTRY_UNAVAILABLE: _Reason.ValueType  # 170
+    """The registry's database does not answer; nothing was issued or recorded. Try again later.
+    UNAVAILABLE; provider called: no.
+    """
+    REASON_INSTANCE_MISMATCH: _Reason.ValueType  # 171
+    """The other side is not of the instance whose root is pinned. Check the address; if it is right, tell the operator, somebody stands in between.
+    PERMISSION_DENIED; provider called: no.
+    """
+    REASON_CHANGE_REFUSED: _Reason.ValueType  # 172
+    """The registry refuses the change by the rule that the metadata names. Read the rule; ask for a change that keeps it.
+    FAILED_PRECONDITION; provider called: yes.
+    """
+    REASON_ENTRY_UNKNOWN: _Reason.ValueType  # 173
+    """The registry has no entry of this name. List what there is, and name one of it.
+    NOT_FOUND; provider called: yes.
     """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
@@ -536,6 +594,64 @@ UNKNOWN; provider called: maybe.
 REASON_BROKER_UNREACHABLE: Reason.ValueType  # 154
 """No listed broker could be reached, so nothing was sent. Check the brokers' addresses and this subsystem's certificate; retry later.
 UNAVAILABLE; provider called: no.
+Reasons 160-179 are those of enrolment and of the registry's services (govbus.enrolment.v1, govbus.registry.v1); no
+gate gives them.
+"""
+REASON_TOKEN_UNKNOWN: Reason.ValueType  # 160
+"""The enrolment token is not one of this instance. Ask the operator for a token of this instance.
+UNAUTHENTICATED; provider called: no.
+"""
+REASON_TOKEN_USED: Reason.ValueType  # 161
+"""The enrolment token was used already. Ask the operator for a new token; if it was not you who used it, say so at once.
+UNAUTHENTICATED; provider called: no.
+"""
+REASON_TOKEN_EXPIRED: Reason.ValueType  # 162
+"""The enrolment token is past its end. Ask the operator for a new token and use it within the hour.
+UNAUTHENTICATED; provider called: no.
+"""
+REASON_CSR_MISMATCH: Reason.ValueType  # 163
+"""The CSR asks for another subsystem than the one that may ask here. Make the CSR for the subsystem that the token or certificate names.
+PERMISSION_DENIED; provider called: no.
+"""
+REASON_CSR_INVALID: Reason.ValueType  # 164
+"""The CSR is not one DER PKCS#10 request of the profile, signed by its own key. Make it with govbus enrol, or as docs/protocol.md, section 1 says.
+INVALID_ARGUMENT; provider called: no.
+"""
+REASON_KEY_WEAK: Reason.ValueType  # 165
+"""A key is not a P-256 key in its one encoding, or anybody can guess it. Make a new key.
+INVALID_ARGUMENT; provider called: no.
+"""
+REASON_KEY_KNOWN: Reason.ValueType  # 166
+"""A key is known already, and a key is registered once. Make a new key; enrol into an empty directory.
+ALREADY_EXISTS; provider called: no.
+"""
+REASON_POSSESSION_UNPROVEN: Reason.ValueType  # 167
+"""The signature over subsystem, key and validity is not by the signing key itself. Sign exactly what docs/protocol.md, section 1 says with the key that is to be registered.
+INVALID_ARGUMENT; provider called: no.
+"""
+REASON_KEY_VALIDITY: Reason.ValueType  # 168
+"""The signing key's validity is over, empty or too long. State a validity of at most two years; check this machine's clock.
+INVALID_ARGUMENT; provider called: no.
+"""
+REASON_ENROLMENT_REFUSED: Reason.ValueType  # 169
+"""The registry does not take this: the subsystem was revoked, or the issuing CA was. Ask the operator.
+FAILED_PRECONDITION; provider called: no.
+"""
+REASON_REGISTRY_UNAVAILABLE: Reason.ValueType  # 170
+"""The registry's database does not answer; nothing was issued or recorded. Try again later.
+UNAVAILABLE; provider called: no.
+"""
+REASON_INSTANCE_MISMATCH: Reason.ValueType  # 171
+"""The other side is not of the instance whose root is pinned. Check the address; if it is right, tell the operator, somebody stands in between.
+PERMISSION_DENIED; provider called: no.
+"""
+REASON_CHANGE_REFUSED: Reason.ValueType  # 172
+"""The registry refuses the change by the rule that the metadata names. Read the rule; ask for a change that keeps it.
+FAILED_PRECONDITION; provider called: yes.
+"""
+REASON_ENTRY_UNKNOWN: Reason.ValueType  # 173
+"""The registry has no entry of this name. List what there is, and name one of it.
+NOT_FOUND; provider called: yes.
 """
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 

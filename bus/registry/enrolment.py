@@ -1,0 +1,226 @@
+"""Enrolment and renewal as the registry decides them (protocol.md 1): what is asked is judged, issued and recorded.
+
+enrol, first failure counts and nothing is recorded:
+1. the token was issued here, is unused and within its hour
+2. the CSR proves possession of a P-256 key and asks for exactly the token's subsystem
+3. the signing key is a P-256 key, proved by itself over (subsystem, key, validity)
+4. validity: not over, not empty, at most two years
+5. one transaction burns the token and records certificate and signing key; a key that was ever known is refused there
+
+renew takes step 2 for the caller of a signed request, and records the certificate. Both answer when the certificate is
+in the published policy, or after a limit: then it is issued all the same and becomes live with the next publication.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from bus.exchange.reasons import Reason
+from bus.registry.change import Change
+from bus.registry.enrolment_tokens import TOKEN_LIFETIME_MS, TokenIssued, TokenUsed, usable_token
+from bus.registry.fold import Act
+from bus.registry.keys import PUBLICATION_MS, CertificateAdded, SigningKeyAdded
+from bus.registry.refusal import Refusal, RefusalReason
+from bus.registry.registry import Registry
+from bus.registry.state import SubsystemEntry
+from pki.authority import Authority, IssuedCertificate
+from pki.enrolment import Token, verify_possession
+from pki.errors import ProfileError, ProfileReason
+from pki.identity import SubsystemId
+from pki.keys import encode_spki, signing_key_id
+from pki.profiles import verify_csr
+
+__all__ = ["Asked", "Enrolled", "Enroller", "EnrolmentRefused", "Issued", "issue_token", "root_digest"]
+
+LONGEST_KEY_MS: Final = 2 * 366 * 86_400_000
+_CSR_BYTES: Final = 4096
+_MARGIN_MS: Final = 1_000
+"""Between choosing a key's start and the transaction's own clock."""
+
+_REASONS: Final = {
+    RefusalReason.UNKNOWN_TOKEN: Reason.TOKEN_UNKNOWN,
+    RefusalReason.TOKEN_USED: Reason.TOKEN_USED,
+    RefusalReason.TOKEN_EXPIRED: Reason.TOKEN_EXPIRED,
+    RefusalReason.KEY_KNOWN: Reason.KEY_KNOWN,
+    RefusalReason.WEAK_KEY: Reason.KEY_WEAK,
+    RefusalReason.VALIDITY: Reason.KEY_VALIDITY,
+    RefusalReason.TOO_SOON: Reason.KEY_VALIDITY,
+}
+_PROFILES: Final = {
+    ProfileReason.KEY_NOT_P256: Reason.KEY_WEAK,
+    ProfileReason.KEY_MALFORMED: Reason.KEY_WEAK,
+    ProfileReason.KEY_WEAK: Reason.KEY_WEAK,
+    ProfileReason.UNEXPECTED_IDENTITY: Reason.CSR_MISMATCH,
+    ProfileReason.TRUST_DOMAIN: Reason.CSR_MISMATCH,
+}
+
+
+class EnrolmentRefused(Exception):
+    """Nothing was issued, and the token is what it was."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an enrolment asks for; see govbus.enrolment.v1."""
+
+    secret_hash: bytes
+    csr: bytes
+    signing_key_spki: bytes
+    not_before_ms: int
+    not_after_ms: int
+    possession: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate that is recorded."""
+
+    certificate: IssuedCertificate
+    log_position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A subsystem that may take part."""
+
+    subsystem: SubsystemId
+    issued: Issued
+    key_starts_ms: int
+
+
+class Enroller:
+    """Issues for one instance; for use by several threads."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        authority: Callable[[], Authority],
+        wait_published: Callable[[int], bool],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        """`wait_published(position)` returns when the published policy reflects it, or False after a time."""
+        self._registry, self._authority = registry, authority
+        self._wait_published, self._clock_ms = wait_published, clock_ms
+
+    def enrol(self, asked: Asked) -> Enrolled:
+        """EnrolmentRefused; or the database's own errors, then nothing was issued."""
+        state, now_ms = self._registry.state(), self._clock_ms()
+        try:
+            token = usable_token(state.tokens.get(asked.secret_hash), now_ms)  # 1
+        except Refusal as refusal:
+            raise _refused(refusal) from refusal
+        subsystem = state.subsystems[token.subsystem].identity
+        tls_spki = _verified_csr(asked.csr, subsystem)  # 2
+        point = _verified_key(asked, subsystem)  # 3
+        if (
+            asked.not_after_ms - now_ms > LONGEST_KEY_MS or asked.not_after_ms - asked.not_before_ms > LONGEST_KEY_MS
+        ):  # 4
+            raise EnrolmentRefused(Reason.KEY_VALIDITY)
+        key_id = signing_key_id(asked.signing_key_spki)
+        if asked.signing_key_spki == tls_spki:
+            raise EnrolmentRefused(Reason.KEY_KNOWN)
+        starts_ms = max(asked.not_before_ms, now_ms + PUBLICATION_MS + _MARGIN_MS)
+        key = SigningKeyAdded(subsystem.path, key_id, point, starts_ms, asked.not_after_ms)
+        act = Act(token.operator, "enrolled by token")
+        issued = self._issue(tls_spki, subsystem, [TokenUsed(asked.secret_hash)], [key], act)  # 5
+        self._wait_published(issued.log_position)
+        return Enrolled(subsystem, issued, starts_ms)
+
+    def renew(self, csr: bytes, subsystem: SubsystemId) -> Issued:
+        """A new certificate for the subsystem that asks; raises as `enrol`."""
+        spki = _verified_csr(csr, subsystem)
+        issued = self._issue(spki, subsystem, [], [], Act(subsystem.spiffe_id, "renewed its certificate"))
+        self._wait_published(issued.log_position)
+        return issued
+
+    def _issue(
+        self, spki: bytes, subsystem: SubsystemId, before: list[Change], after: list[Change], act: Act
+    ) -> Issued:
+        authority = self._authority()
+        try:
+            certificate = authority.issue_tls(spki, subsystem, now=datetime.fromtimestamp(self._clock_ms() / 1000, UTC))
+            added = _certificate_added(certificate, authority)
+            events = self._registry.record([*before, added, *after], act)
+        except ProfileError as error:
+            raise EnrolmentRefused(Reason.ENROLMENT_REFUSED) from error
+        except Refusal as refusal:
+            raise _refused(refusal) from refusal
+        return Issued(certificate, events[-1].position)
+
+
+def issue_token(
+    registry: Registry, subsystem: str, act: Act, *, server: str, address: str, root: bytes, secret: bytes, now_ms: int
+) -> Token:
+    """Record a token for the subsystem `subsystem` (a path) and return what is handed over; Refusal otherwise.
+
+    `secret`: 32 fresh random bytes. `server`: the path of the subsystem whose certificate the listener shows.
+    """
+    state = registry.state()
+    token = Token(
+        subsystem=_entry(state.subsystems.get(subsystem), subsystem).identity,
+        server=_entry(state.subsystems.get(server), server).identity,
+        address=address,
+        root=root,
+        secret=secret,
+    )
+    registry.record([TokenIssued(token.secret_hash, subsystem, act.operator, now_ms + TOKEN_LIFETIME_MS)], act)
+    return token
+
+
+def root_digest(authority: Authority) -> bytes:
+    """What tokens pin: SHA-256 of the root above the current issuing CA."""
+    return authority.trust.issuers[0].root.fingerprint(SHA256())
+
+
+def _entry(found: SubsystemEntry | None, path: str) -> SubsystemEntry:
+    if found is None:
+        raise Refusal(RefusalReason.UNKNOWN_SUBSYSTEM, f"there is no subsystem {ascii(path)[:200]}; add it first")
+    return found
+
+
+def _verified_csr(csr: bytes, subsystem: SubsystemId) -> bytes:
+    if len(csr) > _CSR_BYTES:
+        raise EnrolmentRefused(Reason.CSR_INVALID)
+    try:
+        return verify_csr(csr, expected=subsystem).spki
+    except ProfileError as error:
+        raise EnrolmentRefused(_PROFILES.get(error.reason, Reason.CSR_INVALID)) from error
+
+
+def _verified_key(asked: Asked, subsystem: SubsystemId) -> bytes:
+    try:
+        return verify_possession(
+            asked.possession, subsystem, asked.signing_key_spki, asked.not_before_ms, asked.not_after_ms
+        )
+    except ProfileError as error:
+        raise EnrolmentRefused(_PROFILES.get(error.reason, Reason.POSSESSION_UNPROVEN)) from error
+
+
+def _certificate_added(issued: IssuedCertificate, authority: Authority) -> CertificateAdded:
+    identity = issued.identity
+    return CertificateAdded(
+        digest=identity.certificate_sha256,
+        subsystem=identity.subsystem.path,
+        key_id=identity.key_id,
+        issuer=_issuer_key_id(authority),
+        not_before_ms=int(identity.not_before.timestamp()) * 1000,
+        not_after_ms=int(identity.not_after.timestamp()) * 1000,
+    )
+
+
+def _issuer_key_id(authority: Authority) -> bytes:
+    key = authority.trust.issuers[0].certificate.public_key()
+    assert isinstance(key, EllipticCurvePublicKey)  # noqa: S101 (the bundle's profile says so)
+    return signing_key_id(encode_spki(key))
+
+
+def _refused(refusal: Refusal) -> EnrolmentRefused:
+    return EnrolmentRefused(_REASONS.get(refusal.reason, Reason.ENROLMENT_REFUSED))

@@ -1,0 +1,204 @@
+"""`enrol`: a subsystem's half of enrolment. Keys are made and stay here; the token goes to the pinned instance only.
+
+1. The listener's chain is read over TLS 1.3 without believing it, and verified under the root that the token pins.
+2. A second connection trusts that root alone and demands the server's name; only now the token is sent.
+3. What comes back is verified as strictly: chain under the pinned root, for the token's subsystem and our key; the
+   snapshot by the policy key that came with it.
+4. The directory becomes what pki.credentials reads and `connect` and `serve` take: credentials, policy-key.pem,
+   snapshot.bin, config.yaml.
+
+A refusal leaves the signing key in the directory for the next try, and nothing else.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from bus.exchange.tls import verify_tls13_only  # isort: skip - before gRPC
+
+import grpc
+import yaml
+from govbus.enrolment.v1 import enrolment_pb2 as pb
+from govbus.enrolment.v1 import enrolment_pb2_grpc as rpc
+
+from bus.edge.snapshot_files import peek_header
+from bus.exchange.errors import CallError, Failure, Refused, RefusedLocally, exception_for
+from bus.exchange.meanings import meaning, parse_refusal
+from bus.exchange.reasons import Reason
+from native.codec import CodecError
+from native.snapshot import BROKER_SCOPE, SnapshotError, verify_snapshot
+from pki import files
+from pki.certificates import build_csr
+from pki.credentials import Credentials, load_credentials, store_credentials
+from pki.enrolment import Token, parse_token, prove_possession, verify_instance
+from pki.errors import ProfileError, ProfileReason
+from pki.keys import (
+    encode_private_key,
+    encode_public_pem,
+    encode_spki,
+    generate_private_key,
+    signing_key_id,
+    verify_signing_key_spki,
+)
+from pki.profiles import verify_tls_certificate
+from pki.signer import FileSigner
+from pki.trust import TrustBundle, parse_pem_certificates
+
+__all__ = ["AlreadyEnrolled", "enrol"]
+
+CONFIG: Final = "config.yaml"
+KEY_LIFETIME_MS: Final = 365 * 86_400_000
+_SECONDS: Final = 30.0
+_DETAILS: Final = "grpc-status-details-bin"
+
+
+class AlreadyEnrolled(ValueError):
+    """The directory holds credentials; the text says what to do."""
+
+
+def enrol(
+    token_text: str,
+    directory: Path,
+    *,
+    clock_ms: Callable[[], int],
+    accept_operator_grants: bool = False,
+    timeout: float = _SECONDS,
+) -> Credentials:
+    """Enrol into `directory`; the credentials that are there afterwards.
+
+    TokenMalformed, AlreadyEnrolled, or bus.exchange's errors: RefusedLocally(INSTANCE_MISMATCH) before anything was
+    sent, Refused with the instance's reason, BROKER_UNREACHABLE when nobody answers.
+    """
+    verify_tls13_only()
+    token = parse_token(token_text)
+    files.ensure_private_directory(directory)
+    if (directory / "tls").exists():
+        raise AlreadyEnrolled(f"{directory} holds credentials already; renew them, or enrol into an empty directory")
+    now_ms = clock_ms()
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    bundle = _verified_bundle(token, now, timeout)
+    signer = FileSigner.load_or_create(directory / "signing-key.pem")
+    key = generate_private_key()
+    not_after_ms = now_ms + KEY_LIFETIME_MS
+    request = pb.EnrolRequest(
+        token_secret=token.secret,
+        csr=build_csr(key, token.subsystem),
+        signing_key_spki=signer.spki,
+        signing_key_not_before_ms=now_ms,
+        signing_key_not_after_ms=not_after_ms,
+        possession=prove_possession(signer, token.subsystem, signer.spki, now_ms, not_after_ms),
+    )
+    answer = _send(token, bundle, request, timeout)
+    try:
+        _verify_answer(answer, token, bundle, encode_spki(key.public_key()), clock_ms())
+    except (ProfileError, SnapshotError, CodecError) as error:
+        raise _local(Reason.INSTANCE_MISMATCH) from error
+    _write_policy(directory, token, answer, accept_operator_grants)
+    store_credentials(directory, encode_private_key(key), answer.certificate_chain, answer.trust_bundle)
+    return load_credentials(directory, token.subsystem.trust_domain, now=datetime.fromtimestamp(clock_ms() / 1000, UTC))
+
+
+def _verified_bundle(token: Token, now: datetime, timeout: float) -> TrustBundle:
+    try:
+        return verify_instance(_shown_chain(token, timeout), token, now=now)
+    except ProfileError as error:
+        raise _local(Reason.INSTANCE_MISMATCH) from error
+    except OSError as error:
+        raise _local(Reason.BROKER_UNREACHABLE) from error
+
+
+def _shown_chain(token: Token, timeout: float) -> list[bytes]:
+    """What the listener shows, believed in nothing; no byte of ours is sent but the handshake's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    host, _, port = token.address.rpartition(":")
+    with (
+        socket.create_connection((host.strip("[]"), int(port)), timeout) as plain,
+        context.wrap_socket(plain, server_hostname=token.server.dns_name) as secure,
+    ):
+        inner: Any = secure
+        if not hasattr(inner, "get_unverified_chain"):  # public from Python 3.13 on
+            inner = inner._sslobj
+        shown = inner.get_unverified_chain() or ()
+    return [one if isinstance(one, bytes) else ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in shown]
+
+
+def _send(token: Token, bundle: TrustBundle, request: pb.EnrolRequest, timeout: float) -> pb.EnrolResponse:
+    credentials = grpc.ssl_channel_credentials(bundle.roots_pem)
+    options = [
+        ("grpc.ssl_target_name_override", token.server.dns_name),
+        ("grpc.enable_retries", 0),
+        ("grpc.enable_http_proxy", 0),
+    ]
+    with grpc.secure_channel(token.address, credentials, options) as channel:
+        try:
+            answer: pb.EnrolResponse = rpc.EnrolmentServiceStub(channel).Enrol(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise _refusal(error) from None
+    return answer
+
+
+def _refusal(error: Any) -> CallError:
+    """The refusal that the listener gave, or that nobody answered."""
+    details = next((value for name, value in error.trailing_metadata() or () if name == _DETAILS), b"")
+    found = parse_refusal(details) if isinstance(details, bytes) else None
+    if found is None:
+        return _local(
+            Reason.BROKER_UNREACHABLE if error.code() is grpc.StatusCode.UNAVAILABLE else Reason.REFUSAL_UNREADABLE
+        )
+    reason, metadata = found
+    said = meaning(reason)
+    return exception_for(Refused, reason)(Failure(reason, said.code, said.text, metadata))
+
+
+def _local(reason: Reason) -> CallError:
+    said = meaning(reason)
+    return exception_for(RefusedLocally, reason)(Failure(reason, said.code, said.text))
+
+
+def _verify_answer(answer: pb.EnrolResponse, token: Token, pinned: TrustBundle, spki: bytes, now_ms: int) -> None:
+    """(3); ProfileError or SnapshotError."""
+    domain = token.subsystem.trust_domain
+    bundle = TrustBundle.verify_pem(domain, answer.trust_bundle)
+    if not set(pinned.roots) <= set(bundle.roots):
+        raise ProfileError(ProfileReason.UNKNOWN_ISSUER, "the bundle lacks the pinned root")
+    leaf = parse_pem_certificates(answer.certificate_chain)[0]
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    if verify_tls_certificate(leaf, trust=bundle, now=now, expected=token.subsystem).key_id != signing_key_id(spki):
+        raise ProfileError(ProfileReason.KEY_MISMATCH, "the certificate is not for our key")
+    point = verify_signing_key_spki(answer.policy_key_spki)
+    if answer.snapshot:
+        verify_snapshot(answer.snapshot, point, domain, _scope(answer.snapshot, token), now_ms)
+
+
+def _scope(snapshot: bytes, token: Token) -> str:
+    """A broker's snapshot has the whole policy, anybody else's its own part."""
+    return BROKER_SCOPE if peek_header(snapshot).scope == BROKER_SCOPE else token.subsystem.spiffe_id
+
+
+def _write_policy(directory: Path, token: Token, answer: pb.EnrolResponse, accept_operator_grants: bool) -> None:
+    pem = encode_public_pem(verify_signing_key_spki(answer.policy_key_spki))
+    files.write_atomic(directory / "policy-key.pem", pem, mode=files.PUBLIC)
+    if answer.snapshot:
+        files.write_atomic(directory / "snapshot.bin", answer.snapshot)
+    content: dict[str, object] = {
+        "version": 1,
+        "identity": token.subsystem.spiffe_id,
+        "tls": {"certificate": "tls/chain.pem", "key": "tls/key.pem", "authorities": "trust.pem"},
+        "signing_key": "signing-key.pem",
+        "snapshot": "snapshot.bin",
+        "policy_key": "policy-key.pem",
+        "client": {"brokers": [{"identity": one.identity, "address": one.address} for one in answer.brokers]},
+    }
+    if answer.listen:
+        content["provider"] = {"listen": answer.listen, "accept_operator_grants": accept_operator_grants}
+    text = yaml.safe_dump(content, sort_keys=False)
+    files.write_atomic(
+        directory / CONFIG, f"# Made by enrolment; see bus/exchange/config.py for every key.\n{text}".encode()
+    )
