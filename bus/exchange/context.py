@@ -8,7 +8,7 @@ inherits nothing but the remaining time and the trace: purpose and grant of one 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -104,11 +104,11 @@ def incoming_call() -> IncomingCall | None:
     return _INCOMING.get()
 
 
-@contextmanager
-def serving(call: IncomingCall) -> Iterator[None]:
-    """Make `call` the one that govbus_call answers."""
-    token = _INCOMING.set(call)
-    try:
-        yield
-    finally:
-        _INCOMING.reset(token)
+def begin_serving(call: IncomingCall) -> Token[IncomingCall | None]:
+    """Make `call` the one that govbus_call answers, until `end_serving` of what is returned."""
+    return _INCOMING.set(call)
+
+
+def end_serving(token: Token[IncomingCall | None]) -> None:
+    """As before `begin_serving`."""
+    _INCOMING.reset(token)

@@ -20,12 +20,11 @@ from typing import Any
 
 import grpc
 from grpc import aio
-from opentelemetry import trace
 
 from bus.exchange import metadata, telemetry
 from bus.exchange.answers import GOOD, Answerer, Ending, details_pairs, ending_of_refusal
 from bus.exchange.compose import MAX_MESSAGE, add_frame, frames_of
-from bus.exchange.context import IncomingCall, serving
+from bus.exchange.context import IncomingCall, begin_serving, end_serving
 from bus.exchange.guard import Accepted, Guard
 from bus.exchange.idempotency import IdempotencyStore, Scope
 from bus.exchange.methods import ServedMethod
@@ -42,6 +41,7 @@ __all__ = ["Dispatcher"]
 log = logging.getLogger(__name__)
 
 _Context = aio.ServicerContext[bytes, bytes]
+_Pairs = tuple[tuple[str, str | bytes], ...]
 _Send = Callable[[bytes], Awaitable[None]]
 
 
@@ -69,6 +69,11 @@ class Dispatcher:
         self._store = store
         self._load = _Load(max_concurrent)
         self.texts: frozenset[str] = frozenset()
+
+    @property
+    def running(self) -> int:
+        """Calls in work."""
+        return self._load.running
 
     async def idle(self) -> None:
         """Returns when no call is in work."""
@@ -119,19 +124,22 @@ class Dispatcher:
         digest = None
         try:
             self.verify_peer(context)
-            digest = _digest_in(context)
+            digest = _digest_in(_pairs_of(context))
         except RequestRefused as error:
             reason = error.reason
         await self._end(context, digest, FrameHasher(MAX_MESSAGE), ending_of_refusal(reason))
 
     async def _serve(self, method: ServedMethod, body: bytes, context: _Context, send: _Send) -> None:
-        pairs = tuple(context.invocation_metadata() or ())
+        pairs = _pairs_of(context)
         span = telemetry.server_span(method.path, self._answerer.provider, telemetry.traceparent_in(pairs))
         served = _Served(FrameHasher(MAX_MESSAGE), send)
         self._load.running += 1
         try:
-            with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+            within = telemetry.enter(span)
+            try:
                 ending, digest = await self._judge(method, body, context, pairs, served)
+            finally:
+                telemetry.leave(within)
             if ending.code is not grpc.StatusCode.OK:
                 telemetry.refuse_span(span, ending.reason, ending.code.name)
                 telemetry.count_refusal(ending.reason, "provider")
@@ -145,14 +153,14 @@ class Dispatcher:
         method: ServedMethod,
         body: bytes,
         context: _Context,
-        pairs: tuple[tuple[str, str | bytes], ...],
+        pairs: _Pairs,
         served: "_Served",
     ) -> tuple[Ending, bytes | None]:
         """How the call ends, and the digest of the request that the answer is bound to."""
         digest: bytes | None = None
         try:
             peer = self._guard.verify_peer(_peer_digest(context), _now_ms())
-            digest = _digest_in(context)
+            digest = _digest_in(pairs)
             if self._load.draining:
                 raise RequestRefused(Reason.DRAINING)
             if self._load.running > self._load.limit:
@@ -161,7 +169,8 @@ class Dispatcher:
             frames_digest = frames_of(body).finish()
             self._guard.verify_body(accepted, frames_digest)
             call = _incoming(accepted, context)
-            ending = await self._once(method, body, frames_digest, call, served)
+            again = accepted.permit.method.idempotent
+            ending = await self._once(method, body, frames_digest, call, served, again=again)
         except RequestRefused as error:
             ending = ending_of_refusal(error.reason, error.metadata)
         except Exception as error:  # noqa: BLE001 - rule 2 holds for this runtime's own faults, too
@@ -170,23 +179,39 @@ class Dispatcher:
         return ending, digest
 
     async def _once(
-        self, method: ServedMethod, body: bytes, frames_digest: bytes, call: IncomingCall, served: "_Served"
+        self,
+        method: ServedMethod,
+        body: bytes,
+        frames_digest: bytes,
+        call: IncomingCall,
+        served: "_Served",
+        *,
+        again: bool,
     ) -> Ending:
         """Serve the call, or answer what was stored for its idempotency key. Streams are not stored."""
         if not call.idempotency_key or method.server_stream:
             return await self._run(method, body, call, served)
         scope = Scope(call.client, call.provider, call.method, call.idempotency_key)
-        stored = await self._store.begin(scope, frames_digest, time.monotonic())
+        try:
+            stored = await self._store.begin(scope, frames_digest, time.monotonic())
+        except RequestRefused as error:
+            if error.reason is not Reason.OVERLOADED or not again:
+                raise
+            # Its contract says that calling twice has the effect of calling once: a full store stops no such call.
+            return await self._run(method, body, call, served)
         if stored is not None:
             await served.send(stored)
             return GOOD
+        kept = False
         try:
             ending = await self._run(method, body, call, served)
             if ending.code is grpc.StatusCode.OK and served.last is not None:
                 await self._store.finish(scope, served.last)
+                kept = True
             return ending
         finally:
-            await self._store.abandon(scope)
+            if not kept:
+                await self._store.abandon(scope)
 
     async def _run(self, method: ServedMethod, body: bytes, call: IncomingCall, served: "_Served") -> Ending:
         """Parse, check, call the servicer, check what it answers."""
@@ -198,8 +223,11 @@ class Dispatcher:
         try:
             request = parse_message(body, method.parse)
             verify_rules(request)
-            with serving(call):
+            token = begin_serving(call)
+            try:
                 await _call_servicer(method, request, shown, write)
+            finally:
+                end_serving(token)
         except CallAborted:
             pass
         except RequestRefused:
@@ -258,7 +286,7 @@ async def _call_servicer(
         else:
             await found
         return
-    if inspect.iscoroutinefunction(method.function):
+    if method.coroutine:
         answer = await method.function(request, context)
     else:
         # A plain function must not hold the loop; it keeps its context variables (govbus_call) in the thread.
@@ -303,9 +331,14 @@ def _incoming(accepted: Accepted, context: _Context) -> IncomingCall:
     )
 
 
-def _digest_in(context: _Context) -> bytes | None:
+def _pairs_of(context: _Context) -> _Pairs:
+    """What came as metadata; gRPC makes it anew each time it is asked."""
+    return tuple(context.invocation_metadata() or ())
+
+
+def _digest_in(pairs: _Pairs) -> bytes | None:
     """The digest that an answer is bound to: of the one request header that came, judged or not."""
-    found = [value for key, value in context.invocation_metadata() or () if key == metadata.REQUEST]
+    found = [value for key, value in pairs if key == metadata.REQUEST]
     if len(found) != 1 or not isinstance(found[0], bytes) or len(found[0]) > metadata.LIMITS[metadata.REQUEST]:
         return None
     return header_digest(REQUEST_TYPE, found[0])

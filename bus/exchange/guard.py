@@ -34,7 +34,6 @@ from bus.exchange.verify_request import (
     verify_request,
 )
 from native.batch import SignatureCache
-from native.digest import REQUEST_TYPE, header_digest
 from native.headers import Admission
 
 __all__ = ["Accepted", "Guard", "Peer"]
@@ -121,7 +120,7 @@ class Guard:
                 found[metadata.ADMISSION_SIGNATURE],
                 self._gate_keys.verify(found, view, now_ms),
                 broker=peer.broker,
-                request_digest=header_digest(REQUEST_TYPE, request.header_bytes),
+                request_digest=request.digest,
                 request_signature_digest=sha256(request.signature_bytes).digest(),
                 cache=self._cache,
             )

@@ -26,6 +26,8 @@ class ServedMethod:
     serialize: Callable[[Any], bytes]
     client_stream: bool
     server_stream: bool
+    coroutine: bool
+    """Declared with `async def`, without `yield`."""
 
 
 class _Registrar:
@@ -69,4 +71,5 @@ def _served(path: str, handler: Any) -> ServedMethod:
         serialize=handler.response_serializer or bytes,
         client_stream=client_stream,
         server_stream=server_stream,
+        coroutine=inspect.iscoroutinefunction(function),
     )

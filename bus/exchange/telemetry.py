@@ -5,10 +5,11 @@ subsystems and reasons: never a purpose's subject, a case, an official or a mess
 """
 
 from collections.abc import Iterable
+from contextvars import Token
 from typing import Final
 
 from opentelemetry import metrics, trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -20,6 +21,7 @@ SCOPE: Final = "govbus.exchange"
 TRACEPARENT: Final = "traceparent"
 REASON: Final = "govbus.reason"
 
+_ROOT = Context()
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer(SCOPE)
 _meter = metrics.get_meter(SCOPE)
@@ -50,22 +52,37 @@ def client_span(method: str, provider: str) -> Span:
 
 def server_span(method: str, provider: str, traceparent: str | None) -> Span:
     """The span of one call that this provider serves."""
-    parent = _propagator.extract({TRACEPARENT: traceparent}, Context()) if traceparent else Context()
+    parent = _propagator.extract({TRACEPARENT: traceparent}, _ROOT) if traceparent else _ROOT
     attributes = _attributes(method, provider)
     return _tracer.start_span(method[1:], context=parent, kind=SpanKind.SERVER, attributes=attributes)
 
 
+def enter(span: Span) -> Token[Context]:
+    """Make `span` the parent of what is called now, until `leave` of what is returned."""
+    return attach(trace.set_span_in_context(span))
+
+
+def leave(token: Token[Context]) -> None:
+    """As before `enter`."""
+    detach(token)
+
+
 def traceparent_of(span: Span) -> tuple[tuple[str, str], ...]:
     """The metadata that makes the other side's span a child of `span`; empty when nothing is traced."""
+    if not span.get_span_context().is_valid:
+        return ()
     carrier: dict[str, str] = {}
-    _propagator.inject(carrier, trace.set_span_in_context(span, Context()))
+    _propagator.inject(carrier, trace.set_span_in_context(span, _ROOT))
     found = carrier.get(TRACEPARENT)
     return ((TRACEPARENT, found),) if found else ()
 
 
 def traceparent_in(pairs: Iterable[tuple[str, str | bytes]]) -> str | None:
     """The `traceparent` among metadata."""
-    return next((value for key, value in pairs if key == TRACEPARENT and isinstance(value, str)), None)
+    for key, value in pairs:
+        if key == TRACEPARENT and isinstance(value, str):
+            return value
+    return None
 
 
 def refuse_span(span: Span, reason: Reason | None, code: str) -> None:

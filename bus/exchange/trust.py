@@ -28,7 +28,8 @@ from native.snapshot import SnapshotError, VerifiedSnapshot, verify_snapshot
 
 __all__ = ["SnapshotFile", "SnapshotView", "load_policy_key"]
 
-# Grants, keys and methods turned into records once; a snapshot that names more is looked up each time beyond that.
+# What is found is turned into a record once for a snapshot; one that names more is looked up each time beyond that.
+# Only what the snapshot names is remembered, so a stranger cannot fill the tables. Times are judged on every use.
 MAX_REMEMBERED: Final = 65_536
 _GRANTS: Final = 4  # position of the grants in Policy.counts
 
@@ -42,8 +43,11 @@ class SnapshotView:
         self.header = snapshot.header
         self.version = snapshot.header.version
         self._policy = snapshot.policy
+        self._certificates: dict[bytes, CertificateRecord] = {}
+        self._subsystems: dict[str, SubsystemRecord] = {}
         self._keys: dict[bytes, KeyRecord] = {}
         self._methods: dict[str, MethodRecord] = {}
+        self._grants: dict[int, GrantRecord] = {}
 
     def verify_age(self, now_ms: int) -> None:
         """RequestRefused(POLICY_STALE) past the age at which whoever serves from it refuses."""
@@ -52,19 +56,31 @@ class SnapshotView:
 
     def certificate(self, sha256: bytes) -> CertificateRecord | None:
         """The live certificate with this digest."""
+        known = self._certificates.get(sha256)
+        if known is not None:
+            return known
         found = self._policy.certificate(sha256)
         if found is None:
             return None
         subsystem, not_after = found
-        return CertificateRecord(self._policy.subsystem(subsystem).id, not_after)
+        record = CertificateRecord(self._policy.subsystem(subsystem).id, not_after)
+        if len(self._certificates) < MAX_REMEMBERED:
+            self._certificates[sha256] = record
+        return record
 
     def subsystem(self, spiffe_id: str) -> SubsystemRecord | None:
         """The registered subsystem of this name."""
+        known = self._subsystems.get(spiffe_id)
+        if known is not None:
+            return known
         index = self._policy.find_subsystem(spiffe_id)
         if index is None:
             return None
         found = self._policy.subsystem(index)
-        return SubsystemRecord(found.id, found.active, found.is_broker)
+        record = SubsystemRecord(found.id, found.active, found.is_broker)
+        if len(self._subsystems) < MAX_REMEMBERED:
+            self._subsystems[spiffe_id] = record
+        return record
 
     def key(self, key_id: bytes) -> KeyRecord | None:
         """The registered key of this id."""
@@ -112,7 +128,15 @@ class SnapshotView:
             purpose,
             now_ms,
         )
-        return None if index is None else GrantRecord(grant_id, policy.grant(index).operator_made)
+        if index is None:
+            return None
+        known = self._grants.get(index)
+        if known is not None:
+            return known
+        record = GrantRecord(grant_id, policy.grant(index).operator_made)
+        if len(self._grants) < MAX_REMEMBERED:
+            self._grants[index] = record
+        return record
 
     def grants_of(self, client: str) -> Iterator[Grant]:
         """Every grant made out to `client`; for choosing one, never for permitting."""

@@ -46,6 +46,7 @@ class UnverifiedRequest:
     signature: Signature
     signature_bytes: bytes
     salt: bytes
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def parse_request(found: Mapping[str, bytes]) -> UnverifiedRequest:
         signature=_decoded(decode_signature, signature_bytes, metadata.REQUEST_SIGNATURE),
         signature_bytes=signature_bytes,
         salt=found[metadata.REQUEST_SALT],
+        digest=header_digest(REQUEST_TYPE, header_bytes),
     )
 
 
@@ -108,7 +110,7 @@ def verify_request(
         header_bytes=request.header_bytes,
         signature_bytes=request.signature_bytes,
         salt=request.salt,
-        digest=header_digest(REQUEST_TYPE, request.header_bytes),
+        digest=request.digest,
         method=method,
     )
 

@@ -46,6 +46,8 @@ class VerifiedResponse:
 
 def encode_grpc_message(text: str) -> bytes:
     """`grpc-message` as it travels: percent-encoded outside visible ASCII and space (gRPC over HTTP/2, Responses)."""
+    if text.isascii() and text.isprintable() and "%" not in text:
+        return text.encode("ascii")
     return b"".join(
         bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in text.encode("utf-8")
     )
