@@ -5,6 +5,8 @@ code, reason and metadata, whether the provider was touched, and what the journa
 part of the bus.
 """
 
+import os
+import signal
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -34,7 +36,6 @@ from tests.support.gate_world_nation import (
 from tests.support.raw_client import Answer, Headers, RawConnection, client_context
 from tests.support.raw_client_forge import Request
 from tests.support.raw_provider import RawProvider
-from tests.support.raw_provider_answers import honest
 
 __all__ = ["ALLOWED", "World", "eventually", "running_world"]
 
@@ -181,6 +182,18 @@ class World:
         eventually(lambda: self.journal.poll().snapshot_version == version)
         return version
 
+    def kill(self) -> None:
+        """kill -9 Envoy and wait until the supervisor has it running again."""
+        supervisor = self.broker.envoy.supervisor
+        starts, pid = supervisor.starts, supervisor.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        for connection in self.connections.values():
+            connection.close()
+        self.connections.clear()
+        eventually(lambda: supervisor.starts > starts)
+        supervisor.wait_ready()
+
     def settle(self) -> None:
         """Wait until every intent has its outcome, then hold the whole journal to its promises."""
         eventually(lambda: self.journal.poll().settled())
@@ -198,18 +211,27 @@ def verify_refusal(answer: Answer, reason: Reason, details: dict[str, str]) -> N
 
 
 @contextmanager
-def running_world(state: Path, **plan: Any) -> Iterator[World]:
-    """A fresh world; everything is gone afterwards. `plan` goes to make_world_instance."""
+def running_world(
+    state: Path,
+    *,
+    prepare: Callable[[Instance], None] = lambda instance: None,
+    make_broker: Callable[[Path], Broker] = Broker,
+    **plan: Any,
+) -> Iterator[World]:
+    """A fresh world; everything is gone afterwards. `plan` goes to make_world_instance, `prepare` sees the instance before
+    the broker does."""
     instance = make_world_instance(state, **plan)
+    prepare(instance)
     (endpoint,) = instance.policy().endpoints[instance.subsystem_id(PROVIDER).spiffe_id]
     provider = RawProvider(instance.home(PROVIDER), instance.subsystem_id(PROVIDER).spiffe_id, endpoint)
     provider.start()
     try:
-        with Broker(instance.broker_home(BROKER)) as broker:
+        with make_broker(instance.broker_home(BROKER)) as broker:
             world = World(instance, broker, provider, JournalWatch(broker.config.journal))
-            yield world
-            for connection in world.connections.values():
-                connection.close()
+            try:
+                yield world
+            finally:
+                for connection in world.connections.values():
+                    connection.close()
     finally:
-        provider.behaviour = honest
         provider.stop()

@@ -18,6 +18,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
+from hyperframe.frame import Frame, GoAwayFrame
 
 from bus.edge.endpoint import Endpoint
 from bus.exchange.meanings import parse_refusal
@@ -88,6 +89,16 @@ def client_context(home: Path) -> ssl.SSLContext:
     return context
 
 
+class _Patient(h2.connection.H2Connection):
+    """Reads on behind a GOAWAY that says no more than "no new streams": h2 itself would refuse the answers that run."""
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[h2.events.Event]]:
+        found = super()._receive_goaway_frame(frame)
+        if frame.error_code == 0:
+            self.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
+        return found
+
+
 class RawConnection:
     """One connection. Methods that wait raise TimeoutError after 10 s."""
 
@@ -105,7 +116,7 @@ class RawConnection:
             validate_outbound_headers=False,
             normalize_outbound_headers=False,
         )
-        self.h2 = h2.connection.H2Connection(config)
+        self.h2 = _Patient(config)
         self.h2.initiate_connection()
         self.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW})
         self.h2.increment_flow_control_window(_WINDOW)
@@ -212,7 +223,8 @@ class RawConnection:
         stream = getattr(event, "stream_id", None)
         answer = self.answers.get(stream) if stream else None
         if isinstance(event, h2.events.ConnectionTerminated):
-            self._lose()
+            if event.error_code:
+                self._lose()
         if answer is None:
             return
         if isinstance(event, h2.events.ResponseReceived):

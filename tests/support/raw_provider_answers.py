@@ -6,6 +6,7 @@ Every draft is signed last, so that a spoilt part is what differs and nothing el
 import asyncio
 import base64
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from tests.support.raw_client_forge import base64_text
 if TYPE_CHECKING:
     from tests.support.raw_provider import ProviderStream
 
-__all__ = ["Draft", "answering", "hang", "honest", "messages_of"]
+__all__ = ["Draft", "answering", "hang", "honest", "messages_of", "until", "waiting"]
 
 OPENING: Headers = [(":status", "200"), ("content-type", "application/grpc")]
 
@@ -117,6 +118,23 @@ async def honest(stream: "ProviderStream") -> None:
 async def hang(stream: "ProviderStream") -> None:
     """Say nothing until the broker gives up."""
     await asyncio.wait_for(stream.reset.wait(), 30)
+
+
+def waiting(begun: threading.Event, go: threading.Event) -> Callable[["ProviderStream"], Awaitable[None]]:
+    """The honest answer, once the test says so."""
+
+    async def answer(stream: "ProviderStream") -> None:
+        begun.set()
+        await until(go)
+        await honest(stream)
+
+    return answer
+
+
+async def until(event: threading.Event) -> None:
+    """Wait for an event of another thread."""
+    while not event.is_set():  # noqa: ASYNC110 - the event is another thread's
+        await asyncio.sleep(0.005)
 
 
 def answering(change: Callable[[Draft], Draft]) -> Callable[["ProviderStream"], Awaitable[None]]:
