@@ -5,7 +5,8 @@ The contract of a store. A scope is (client, provider, method, key); it is kept 
 2. Of one that runs: IDEMPOTENCY_RUNNING. Of one that ended with another body: IDEMPOTENCY_CONFLICT.
 3. Of one that ended with the same body: the stored answer, which the caller signs anew for the new request.
 4. `finish` stores the answer; `abandon` forgets a scope whose service gave no answer, so that it can be asked again.
-5. No room: OVERLOADED, before the service is called; a kept scope is never forgotten to make room.
+5. No room: OVERLOADED, before the service is called; a kept scope is never forgotten to make room. Methods whose
+   contract says `idempotent` are then served without being stored: the SDK gives each of their calls a key.
 
 What is compared is SHA-256 of the request's frames, without salt. Only successful answers are stored: an error is
 served again, since it left no effect that its service would not recognise.

@@ -50,7 +50,12 @@ def serve(
     store: IdempotencyStore | None = None,
 ) -> "Server":
     """A server over `servicers`, not started yet. `signer` stands in for the configured key file (a token, for one)."""
-    return Server(config, servicers, signer or FileSigner.load(config.identity.signing_key), store or MemoryStore())
+    return Server(
+        config,
+        servicers,
+        signer or FileSigner.load(config.identity.signing_key),
+        MemoryStore() if store is None else store,
+    )
 
 
 class Server:
@@ -71,9 +76,7 @@ class Server:
             identity.spiffe_id,
         )
         self._snapshot.load()
-        self._signer = BatchSigner(
-            signer, on_batch=telemetry.record_batch, in_work=lambda: self._dispatcher.running
-        )
+        self._signer = BatchSigner(signer, on_batch=telemetry.record_batch, in_work=lambda: self._dispatcher.running)
         self._dispatcher = Dispatcher(
             Guard(identity.spiffe_id, self._snapshot, accept_operator_grants=config.accept_operator_grants),
             Answerer(identity.spiffe_id, self._signer),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from vn.administrative.v1 import administrative_pb2 as pb
 
 from bus.exchange import exceptions
 from bus.exchange.errors import ProviderError
@@ -102,6 +103,16 @@ async def test_key_whose_first_call_still_runs_waits_for_its_answer(world: World
         go.set()
         assert await first == await second
         assert len(bus.units.calls) == 1
+
+
+async def test_full_store_stops_no_method_that_may_be_called_twice(world: World) -> None:
+    """The SDK gives every such call a key, so its ordinary calls alone fill any store within a day."""
+    async with running(world, store=MemoryStore(max_entries=1)) as bus:
+        for code in ("01", "02", "03"):
+            await bus.stub.GetUnit(ask(code))
+        assert len(bus.units.calls) == 3
+        with pytest.raises(exceptions.Overloaded):
+            await bus.stub_using(idempotency_key="notice-77").ResolveUnit(pb.ResolveUnitRequest(code=ask().code))
 
 
 async def test_call_that_failed_is_served_again(world: World) -> None:
