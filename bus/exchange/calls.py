@@ -6,7 +6,6 @@ A unary answer exists only verified. Stream messages are provisional until the s
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
-from dataclasses import replace
 from typing import Generic, TypeVar
 
 import grpc
@@ -184,14 +183,15 @@ class StreamCall(_Ended, Generic[_Answer]):
 
     def _seal(self, signed: Signed, hasher: FrameHasher, trailers: aio.Metadata) -> None:
         released = hasher.messages
+        answer = answer_of(hasher, 0, b"", b"")
         try:
-            evidence = self._runtime.verified(signed, answer_of(hasher, 0, b"", b""), trailers)
+            found = self._runtime.verify(signed, answer, trailers)
         except CallError as error:
             raise self._unsealed(error, max(released, 1)) from error
         self.sealed = True
         on_evidence = self._prepared.options.on_evidence
         if on_evidence:
-            on_evidence(replace(evidence, response_messages=tuple(self._kept)))
+            on_evidence(self._runtime.evidence(signed, answer, found, tuple(self._kept)))
 
     def _unsealed(self, error: CallError, released: int) -> CallError:
         """A provider's verified error is a seal too; anything else after a message leaves it unsealed."""

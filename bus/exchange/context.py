@@ -32,6 +32,8 @@ class CallOptions:
 
     def over(self, wider: "CallOptions") -> "CallOptions":
         """These, and where nothing is said here, what `wider` says."""
+        if wider is NOTHING_SAID:
+            return self
         said = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
         return replace(wider, **said)
 
@@ -64,7 +66,8 @@ class IncomingCall:
         return max(0.0, self.deadline - time.monotonic())
 
 
-_OPTIONS: ContextVar[CallOptions] = ContextVar("govbus_call_options", default=CallOptions())  # noqa: B039 - frozen
+NOTHING_SAID = CallOptions()
+_OPTIONS: ContextVar[CallOptions] = ContextVar("govbus_call_options", default=NOTHING_SAID)
 _INCOMING: ContextVar[IncomingCall | None] = ContextVar("govbus_incoming_call", default=None)
 
 

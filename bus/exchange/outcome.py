@@ -4,7 +4,7 @@ An error with a verified response signature is the provider's (ProviderError); a
 but does not verify is nobody's (RESPONSE_UNVERIFIED, RECEIPT_INVALID); any other error is the bus's.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 
 import grpc
@@ -28,18 +28,25 @@ _REGISTERED = exceptions.__all__
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The request that an answer must belong to."""
+    """The request that an answer must belong to, as it travelled."""
 
     request_id: bytes
     digest: bytes
     provider: str
     broker: str
     sent_ms: int
-    evidence: CallEvidence
+    header: bytes
+    signature: bytes
+    salt: bytes
+    message: bytes
 
 
 def refused_locally(
-    reason: Reason, *, details: dict[str, str] | None = None, asked: Asked | None = None
+    reason: Reason,
+    *,
+    details: dict[str, str] | None = None,
+    request_id: bytes = b"",
+    evidence: CallEvidence | None = None,
 ) -> RefusedLocally:
     """This runtime's own refusal."""
     found = meaning(reason)
@@ -48,8 +55,8 @@ def refused_locally(
         code=found.code,
         text=found.text,
         metadata=details or {},
-        request_id=asked.request_id if asked else b"",
-        evidence=asked.evidence if asked else None,
+        request_id=request_id,
+        evidence=evidence,
     )
     error = exception_for(RefusedLocally, reason)(failure)
     assert isinstance(error, RefusedLocally)  # noqa: S101 - exception_for derives from it
@@ -70,8 +77,8 @@ class Judge:
 
     def verify_answer(
         self, asked: Asked, answer: Answer, found: dict[str, bytes], trust: TrustView, now_ms: int
-    ) -> CallEvidence:
-        """The evidence of a verified answer, error answers included; ResponseRefused otherwise."""
+    ) -> None:
+        """ResponseRefused unless the answer, an error included, and its receipt are what they must be."""
         response = verify_response(
             found,
             answer,
@@ -93,7 +100,6 @@ class Judge:
             now_ms=now_ms,
             cache=self.cache,
         )
-        return kept(asked.evidence, answer, found, trust.version)
 
     def judge_error(
         self, asked: Asked, answer: Answer, found: dict[str, bytes], trust: TrustView, now_ms: int
@@ -103,14 +109,15 @@ class Judge:
         refusal = parse_refusal(answer.status_details)
         if metadata.RESPONSE in found:
             try:
-                evidence = self.verify_answer(asked, answer, found, trust, now_ms)
+                self.verify_answer(asked, answer, found, trust, now_ms)
             except ResponseRefused as error:
                 return unverified(error, asked, answer, found, trust.version)
+            evidence = evidence_of(asked, answer, found, trust.version)
             reason, details = refusal or (None, {})
             text = meaning(reason).text if reason else answer.grpc_message.decode("ascii", "replace")
             failure = Failure(reason, code, text, details, answer.status_details, asked.request_id, evidence)
             return exception_for(ProviderError, reason)(failure)
-        evidence = kept(asked.evidence, answer, found, trust.version)
+        evidence = evidence_of(asked, answer, found, trust.version)
         if refusal is None:
             unreadable = code is not grpc.StatusCode.DEADLINE_EXCEEDED
             reason, details = (Reason.REFUSAL_UNREADABLE if unreadable else Reason.DEADLINE), {}
@@ -128,19 +135,29 @@ def unverified(
 ) -> RefusedLocally:
     """An answer that must not be used, with what arrived kept as the proof of it."""
     reason = error.reason if error.reason is Reason.RECEIPT_INVALID else Reason.RESPONSE_UNVERIFIED
-    evidence = kept(asked.evidence, answer, found, snapshot_version)
-    refused = refused_locally(reason, details={"step": error.step}, asked=replace(asked, evidence=evidence))
+    evidence = evidence_of(asked, answer, found, snapshot_version)
+    refused = refused_locally(reason, details={"step": error.step}, request_id=asked.request_id, evidence=evidence)
     refused.__cause__ = error
     return refused
 
 
-def kept(evidence: CallEvidence, answer: Answer, found: dict[str, bytes], snapshot_version: int) -> CallEvidence:
-    """`evidence` with what the answer brought; its messages are added by whoever holds them."""
-    return replace(
-        evidence,
+def evidence_of(
+    asked: Asked,
+    answer: Answer,
+    found: dict[str, bytes],
+    snapshot_version: int,
+    messages: tuple[bytes, ...] = (),
+) -> CallEvidence:
+    """Everything that travelled; `messages` are the answer's, from whoever holds them."""
+    return CallEvidence(
+        request_header=asked.header,
+        request_signature=asked.signature,
+        request_salt=asked.salt,
+        request_messages=(asked.message,),
         response_header=found.get(metadata.RESPONSE, b""),
         response_signature=found.get(metadata.RESPONSE_SIGNATURE, b""),
         response_salt=found.get(metadata.RESPONSE_SALT, b""),
+        response_messages=messages,
         grpc_status=answer.grpc_status,
         grpc_message=answer.grpc_message,
         status_details=answer.status_details,

@@ -10,7 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
@@ -24,7 +24,7 @@ from bus.exchange.context import CallOptions, incoming_call
 from bus.exchange.errors import CallError
 from bus.exchange.evidence import CallEvidence
 from bus.exchange.link import BrokerLink
-from bus.exchange.outcome import Asked, Judge, refused_before_sending, refused_locally, unverified
+from bus.exchange.outcome import Asked, Judge, evidence_of, refused_before_sending, refused_locally, unverified
 from bus.exchange.reasons import Reason
 from bus.exchange.refusal import RequestRefused, ResponseRefused
 from bus.exchange.retry import may_retry, retrying
@@ -182,9 +182,9 @@ class ClientRuntime:
             trailers = await raw.trailing_metadata()
         except aio.AioRpcError as error:
             raise self.failed(signed, error, FrameHasher(), call.options) from None
-        evidence = self.verified(signed, answer, trailers)
+        found = self.verify(signed, answer, trailers)
         if call.options.on_evidence:
-            call.options.on_evidence(replace(evidence, response_messages=(response,)))
+            call.options.on_evidence(self.evidence(signed, answer, found, (response,)))
         return response
 
     async def sign(self, call: Prepared, span: Span, turn: int) -> Signed:
@@ -207,7 +207,6 @@ class ClientRuntime:
         except RequestRefused as error:
             raise refused_before_sending(error) from error
         signature = await self.signer.sign(REQUEST_TYPE, header)
-        evidence = CallEvidence(header, signature, salt, (call.message,))
         return Signed(
             link=link,
             pairs=(
@@ -217,25 +216,40 @@ class ClientRuntime:
                 *telemetry.traceparent_of(span),
             ),
             asked=Asked(
-                identifier, header_digest(REQUEST_TYPE, header), call.provider, link.spiffe_id, now_ms, evidence
+                request_id=identifier,
+                digest=header_digest(REQUEST_TYPE, header),
+                provider=call.provider,
+                broker=link.spiffe_id,
+                sent_ms=now_ms,
+                header=header,
+                signature=signature,
+                salt=salt,
+                message=call.message,
             ),
         )
 
-    def verified(
+    def verify(
         self, signed: Signed, answer: Answer, trailers: Sequence[tuple[str, str | bytes]] | aio.Metadata | None
-    ) -> CallEvidence:
-        """The evidence of an answer that verifies; RefusedLocally otherwise."""
+    ) -> dict[str, bytes]:
+        """The metadata of an answer that verifies; RefusedLocally otherwise."""
         found = metadata.found_in(trailers, metadata.TO_CLIENT)
         try:
             try:
-                return self.judge.verify_answer(signed.asked, answer, found, self.snapshot.current, _now_ms())
+                self.judge.verify_answer(signed.asked, answer, found, self.snapshot.current, _now_ms())
             except ResponseRefused:
                 # Perhaps by a key registered since the snapshot was read: look once, at most every second.
                 if not self.snapshot.refetch():
                     raise
-                return self.judge.verify_answer(signed.asked, answer, found, self.snapshot.current, _now_ms())
+                self.judge.verify_answer(signed.asked, answer, found, self.snapshot.current, _now_ms())
         except ResponseRefused as error:
             raise unverified(error, signed.asked, answer, found, self.snapshot.current.version) from error
+        return found
+
+    def evidence(
+        self, signed: Signed, answer: Answer, found: dict[str, bytes], messages: tuple[bytes, ...]
+    ) -> CallEvidence:
+        """Everything that travelled, `found` as `verify` gave it."""
+        return evidence_of(signed.asked, answer, found, self.snapshot.current.version, messages)
 
     def failed(self, signed: Signed, error: aio.AioRpcError, frames: FrameHasher, options: CallOptions) -> CallError:
         """The exception for a call that ended with `error` after `frames`."""
