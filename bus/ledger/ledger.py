@@ -1,0 +1,139 @@
+"""The ledger at work: looks at every source in turn, integrates what is new, and publishes a checkpoint for it.
+
+1. A round reads each source once and integrates all portions as one batch; while any source had more, the next round
+   follows at once, else after `pause_s`. So new entries are in a checkpoint within a second while the disk keeps up.
+2. A source that cannot be read, or is refused, does not stop the others; it is asked again each second. A refusal is
+   logged once, and its evidence is in `status`.
+3. What fails in the ledger itself (disk, sequencer) ends `run` with that error: whoever supervises starts it anew.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from bus.ledger.checkpoint import SignedCheckpoint
+from bus.ledger.head import Position
+from bus.ledger.sequencer import Sequencer
+from bus.ledger.source import Portion, Source, SourceRefused, SourceUnavailable
+
+__all__ = ["Ledger", "LedgerStatus", "SourceStatus"]
+
+log = logging.getLogger(__name__)
+
+PAUSE_S: Final = 0.2
+RETRY_MS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """`lag_ms`: everything that the source said longer ago than this is in the checkpoint; None before that is known.
+    `error`: what stands in the way, and what to do; empty when nothing does."""
+
+    lag_ms: int | None
+    error: str
+    evidence: Mapping[str, bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStatus:
+    """What the ledger knows of itself."""
+
+    checkpoint: SignedCheckpoint
+    sources: Mapping[str, SourceStatus]
+
+    @property
+    def lag_ms(self) -> int | None:
+        """Of the source that is furthest behind; None while one was never read to its end."""
+        lags = [source.lag_ms for source in self.sources.values()]
+        return None if None in lags else max((lag for lag in lags if lag is not None), default=0)
+
+
+@dataclass(slots=True)
+class _Followed:
+    """What is known of a source between rounds."""
+
+    source: Source
+    complete_at_ms: int | None = None
+    error: str = ""
+    evidence: Mapping[str, bytes] = field(default_factory=dict)
+    again_at_ms: int = 0
+
+
+class Ledger:
+    """`run` is for one thread; `status` and `checkpoint` for any."""
+
+    def __init__(
+        self, sequencer: Sequencer, sources: Sequence[Source], clock_ms: Callable[[], int], *, pause_s: float = PAUSE_S
+    ) -> None:
+        """`clock_ms` never runs backwards: lag is measured by it. ValueError when two sources have one name."""
+        self._sequencer = sequencer
+        self._followed = {source.name: _Followed(source) for source in sources}
+        if len(self._followed) != len(sources):
+            raise ValueError("two sources have the same name; each instance has one journal directory")
+        self._clock_ms = clock_ms
+        self._pause_s = pause_s
+
+    @property
+    def checkpoint(self) -> SignedCheckpoint:
+        """The newest."""
+        return self._sequencer.checkpoint
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow all sources until `stop` is set. Whatever was read by then is integrated."""
+        while not stop.is_set():
+            if not self.round():
+                stop.wait(self._pause_s)
+
+    def round(self) -> bool:
+        """Rule 1, once; whether some source had more."""
+        began_ms = self._clock_ms()
+        portions: dict[str, Portion] = {}
+        for name, followed in self._followed.items():
+            portion = self._read(followed, began_ms)
+            if portion is not None:
+                portions[name] = portion
+        entries = [entry for portion in portions.values() for entry in portion.entries]
+        moved = {name: one.position for name, one in portions.items() if self._moves(name, one)}
+        if entries or moved:
+            self._sequencer.integrate(entries, moved)
+        for name, portion in portions.items():
+            if portion.complete:
+                self._followed[name].complete_at_ms = began_ms
+        return any(portion.more for portion in portions.values())
+
+    def status(self) -> LedgerStatus:
+        """How far every source is."""
+        now_ms = self._clock_ms()
+        return LedgerStatus(
+            self._sequencer.checkpoint,
+            {
+                name: SourceStatus(
+                    None if one.complete_at_ms is None else now_ms - one.complete_at_ms, one.error, one.evidence
+                )
+                for name, one in self._followed.items()
+            },
+        )
+
+    def _moves(self, name: str, portion: Portion) -> bool:
+        return bool(portion.position) and portion.position != self._position(name)
+
+    def _position(self, name: str) -> Position | None:
+        return self._sequencer.positions.get(name)
+
+    def _read(self, followed: _Followed, now_ms: int) -> Portion | None:
+        """Rule 2."""
+        if now_ms < followed.again_at_ms:
+            return None
+        try:
+            portion = followed.source.read(self._position(followed.source.name))
+        except (SourceUnavailable, SourceRefused) as error:
+            refused = isinstance(error, SourceRefused)
+            if str(error) != followed.error:
+                log.log(logging.ERROR if refused else logging.WARNING, "%s: %s", followed.source.name, error)
+            followed.error, followed.again_at_ms = str(error), now_ms + RETRY_MS
+            followed.evidence = error.evidence if isinstance(error, SourceRefused) else {}
+            return None
+        followed.error, followed.evidence = "", {}
+        return portion
