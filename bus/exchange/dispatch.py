@@ -14,7 +14,7 @@ import inspect
 import logging
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,7 @@ class Dispatcher:
         self._store = store
         self._load = _Load(max_concurrent)
         self.texts: frozenset[str] = frozenset()
+        self._unheard: set[asyncio.Task[Ending]] = set()
 
     @property
     def running(self) -> int:
@@ -202,9 +203,14 @@ class Dispatcher:
         if stored is not None:
             await served.send(stored)
             return GOOD
+        work = self._kept(scope, self._run(method, body, call, served), served)
+        return await (work if again else self._to_its_end(work))
+
+    async def _kept(self, scope: Scope, work: Awaitable[Ending], served: "_Served") -> Ending:
+        """Serve the call, and store what it answers."""
         kept = False
         try:
-            ending = await self._run(method, body, call, served)
+            ending = await work
             if ending.code is grpc.StatusCode.OK and served.last is not None:
                 await self._store.finish(scope, served.last)
                 kept = True
@@ -212,6 +218,21 @@ class Dispatcher:
         finally:
             if not kept:
                 await self._store.abandon(scope)
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, Ending]) -> Ending:
+        """Serve on when nobody waits any more: a scope forgotten half way would let its effect happen twice."""
+        task = asyncio.get_running_loop().create_task(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._load.running += 1
+            self._unheard.add(task)
+            task.add_done_callback(self._end_unheard)
+            raise
+
+    def _end_unheard(self, task: "asyncio.Task[Ending]") -> None:
+        self._unheard.discard(task)
+        self._load.leave()
 
     async def _run(self, method: ServedMethod, body: bytes, call: IncomingCall, served: "_Served") -> Ending:
         """Parse, check, call the servicer, check what it answers."""

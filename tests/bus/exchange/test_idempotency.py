@@ -1,6 +1,7 @@
 """One effect for one key: the contract of a store, and a provider that keeps it."""
 
 import asyncio
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from bus.exchange.errors import ProviderError
 from bus.exchange.idempotency import MemoryStore, Scope
 from bus.exchange.reasons import Reason
 from bus.exchange.refusal import RequestRefused
-from tests.bus.exchange.world import World, ask, running
+from tests.bus.exchange.world import World, ask, running, unit
 
 SCOPE = Scope("client", "provider", "/a.B/C", "key")
 BODY, OTHER = b"1" * 32, b"2" * 32
@@ -103,6 +104,29 @@ async def test_key_whose_first_call_still_runs_waits_for_its_answer(world: World
         go.set()
         assert await first == await second
         assert len(bus.units.calls) == 1
+
+
+async def test_effect_whose_caller_left_half_way_does_not_happen_twice(world: World) -> None:
+    """RESOLVE stands for a method that must not be called twice: its contract here does not say `idempotent`."""
+    async with running(world) as bus:
+        begun, go_on, effects = threading.Event(), threading.Event(), list[int]()
+
+        def resolve(request: pb.ResolveUnitRequest, context: object) -> pb.ResolveUnitResponse:
+            effects.append(1)
+            begun.set()
+            go_on.wait(5)
+            return pb.ResolveUnitResponse(unit=unit(request.code.code))
+
+        bus.units.resolve = resolve
+        stub = bus.stub_using(idempotency_key="notice-77")
+        first = asyncio.ensure_future(stub.ResolveUnit(pb.ResolveUnitRequest(code=ask().code), timeout=0.3))
+        assert await asyncio.to_thread(begun.wait, 5)
+        with pytest.raises(exceptions.Deadline):
+            await first
+        go_on.set()
+        await asyncio.sleep(0.2)
+        await stub.ResolveUnit(pb.ResolveUnitRequest(code=ask().code))
+        assert len(effects) == 1
 
 
 async def test_full_store_stops_no_method_that_may_be_called_twice(world: World) -> None:

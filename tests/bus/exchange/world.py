@@ -91,6 +91,7 @@ class Units(rpc.AdministrativeUnitServiceServicer):
         self.calls: list[IncomingCall] = []
         self.arrived = asyncio.Event()
         self.behave: Callable[[Any], Any] | None = None
+        self.resolve: Callable[[pb.ResolveUnitRequest, Any], pb.ResolveUnitResponse] | None = None
 
     async def GetUnit(self, request: pb.GetUnitRequest, context: Any) -> pb.GetUnitResponse:
         self.calls.append(govbus_call())
@@ -106,6 +107,8 @@ class Units(rpc.AdministrativeUnitServiceServicer):
     def ResolveUnit(self, request: pb.ResolveUnitRequest, context: Any) -> pb.ResolveUnitResponse:
         """A plain function, as stock code may have it."""
         self.calls.append(govbus_call())
+        if self.resolve is not None:
+            return self.resolve(request, context)
         if request.code.code == "99":
             context.abort(grpc.StatusCode.NOT_FOUND, UNKNOWN_UNIT)
         return pb.ResolveUnitResponse(unit=unit(request.code.code))
