@@ -34,7 +34,16 @@ from pki.identity import SubsystemId
 from pki.keys import encode_spki, signing_key_id
 from pki.profiles import verify_csr
 
-__all__ = ["Asked", "Enrolled", "Enroller", "EnrolmentRefused", "Issued", "issue_token", "root_digest"]
+__all__ = [
+    "Asked",
+    "Enrolled",
+    "Enroller",
+    "EnrolmentRefused",
+    "Issued",
+    "certificate_added",
+    "issue_token",
+    "root_digest",
+]
 
 LONGEST_KEY_MS: Final = 2 * 366 * 86_400_000
 _CSR_BYTES: Final = 4096
@@ -141,13 +150,17 @@ class Enroller:
         self._wait_published(issued.log_position)
         return issued
 
+    def trust_pem(self) -> bytes:
+        """Roots and issuing CAs now."""
+        return self._authority().trust.pem
+
     def _issue(
         self, spki: bytes, subsystem: SubsystemId, before: list[Change], after: list[Change], act: Act
     ) -> Issued:
         authority = self._authority()
         try:
             certificate = authority.issue_tls(spki, subsystem, now=datetime.fromtimestamp(self._clock_ms() / 1000, UTC))
-            added = _certificate_added(certificate, authority)
+            added = certificate_added(certificate, authority)
             events = self._registry.record([*before, added, *after], act)
         except ProfileError as error:
             raise EnrolmentRefused(Reason.ENROLMENT_REFUSED) from error
@@ -204,7 +217,8 @@ def _verified_key(asked: Asked, subsystem: SubsystemId) -> bytes:
         raise EnrolmentRefused(_PROFILES.get(error.reason, Reason.POSSESSION_UNPROVEN)) from error
 
 
-def _certificate_added(issued: IssuedCertificate, authority: Authority) -> CertificateAdded:
+def certificate_added(issued: IssuedCertificate, authority: Authority) -> CertificateAdded:
+    """The change that makes a certificate live that `authority` has just issued."""
     identity = issued.identity
     return CertificateAdded(
         digest=identity.certificate_sha256,

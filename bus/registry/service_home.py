@@ -1,0 +1,139 @@
+"""The registry as a member's subsystem: its home on disk, and what the log must say so that it can serve.
+
+`provide_home` may be called at every start and again and again: what is missing is recorded in one transaction
+(subsystem, endpoint, contracts, offers, signing key, certificate), what is there is kept, and a certificate past two
+thirds of its life is replaced. The instance's operator runs this beside the authority, so no token is needed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import yaml
+from cryptography import x509
+from google.protobuf.descriptor import FileDescriptor
+from govbus.registry.v1 import admin_pb2, directory_pb2, renewal_pb2
+
+from bus.edge.endpoint import Endpoint
+from bus.edge.nation import contract_image
+from bus.registry.change import Change
+from bus.registry.contracts import contract_changes
+from bus.registry.enrolment import certificate_added
+from bus.registry.fold import Act
+from bus.registry.keys import PUBLICATION_MS, SigningKeyAdded
+from bus.registry.registry import Registry
+from bus.registry.services import ServiceOffered
+from bus.registry.state import RegistryState
+from bus.registry.subsystems import EndpointsSet, SubsystemAdded
+from pki import files
+from pki.authority import Authority
+from pki.certificates import build_csr
+from pki.credentials import store_credentials
+from pki.identity import SubsystemId
+from pki.keys import encode_private_key, encode_public_pem, generate_private_key
+from pki.signer import FileSigner
+from pki.trust import parse_pem_certificates
+
+__all__ = ["SERVICES", "HomePlan", "provide_home"]
+
+_FILES: Final[tuple[FileDescriptor, ...]] = (directory_pb2.DESCRIPTOR, admin_pb2.DESCRIPTOR, renewal_pb2.DESCRIPTOR)
+SERVICES: Final = tuple(sorted(service.full_name for file in _FILES for service in file.services_by_name.values()))
+"""What it offers."""
+_YEAR_MS: Final = 365 * 86_400_000
+_MARGIN_MS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class HomePlan:
+    """Whose home, where, and by whom it is made."""
+
+    identity: SubsystemId
+    home: Path
+    listen: Endpoint
+    policy_key_point: bytes
+    act: Act
+
+
+def provide_home(
+    plan: HomePlan,
+    registry: Registry,
+    authority: Authority,
+    clock_ms: Callable[[], int],
+    wait_published: Callable[[int], bool],
+) -> bool:
+    """Make the home usable; True if anything was recorded.
+
+    Refusal if the member is not there; a signing key starts 11 s after it was recorded, and answers before that are
+    refused by the gate.
+    """
+    home, path, now_ms = plan.home, plan.identity.path, clock_ms()
+    files.ensure_private_directory(home.parent)
+    files.ensure_private_directory(home)
+    signer = FileSigner.load_or_create(home / "signing-key.pem")
+    _write_files(plan)
+    state = registry.state()
+    changes, attached = _presence(state, plan)
+    if signer.key_id not in state.keys:
+        start = now_ms + PUBLICATION_MS + _MARGIN_MS
+        changes.append(SigningKeyAdded(path, signer.key_id, signer.public_point, start, start + _YEAR_MS))
+    key = generate_private_key()
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    renewing = _ends_soon(home, state, now)
+    if renewing:
+        issued = authority.issue_from_csr(build_csr(key, plan.identity), plan.identity, now=now)
+        changes.append(certificate_added(issued, authority))
+    if not changes:
+        return False
+    events = registry.record(changes, plan.act, attached)
+    if renewing:
+        wait_published(events[-1].position)
+        store_credentials(home, encode_private_key(key), issued.chain_pem, authority.trust.pem)
+    return True
+
+
+def _presence(state: RegistryState, plan: HomePlan) -> tuple[list[Change], dict[bytes, bytes]]:
+    """Subsystem, endpoint, contracts and offers that are not there yet."""
+    path = plan.identity.path
+    found = state.subsystems.get(path)
+    changes: list[Change] = [] if found else [SubsystemAdded(path)]
+    if found is None or plan.listen not in found.endpoints:
+        changes.append(EndpointsSet(path, (str(plan.listen),)))
+    image = contract_image(_FILES)
+    if any(service not in state.services for service in SERVICES) or any(
+        state.services[service].image != sha256(image).digest() for service in SERVICES
+    ):
+        contracts, attached = contract_changes(state, image)
+        changes += contracts
+    else:
+        attached = {}
+    offered = found.services if found else ()
+    changes += [ServiceOffered(path, service) for service in SERVICES if service not in offered]
+    return changes, attached
+
+
+def _ends_soon(home: Path, state: RegistryState, now: datetime) -> bool:
+    """Whether the certificate in `home` is none, not live, or past two thirds of its life."""
+    try:
+        leaf = parse_pem_certificates((home / "tls" / "chain.pem").read_bytes())[0]
+    except FileNotFoundError:
+        return True
+    certificate = x509.load_der_x509_certificate(leaf)
+    start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return sha256(leaf).digest() not in state.certificates or now >= start + (end - start) * 2 / 3
+
+
+def _write_files(plan: HomePlan) -> None:
+    files.write_atomic(plan.home / "policy-key.pem", encode_public_pem(plan.policy_key_point), mode=files.PUBLIC)
+    content = {
+        "version": 1,
+        "identity": plan.identity.spiffe_id,
+        "tls": {"certificate": "tls/chain.pem", "key": "tls/key.pem", "authorities": "trust.pem"},
+        "signing_key": "signing-key.pem",
+        "snapshot": "snapshot.bin",
+        "policy_key": "policy-key.pem",
+        "provider": {"listen": str(plan.listen), "accept_operator_grants": True},
+    }
+    files.write_atomic(plan.home / "config.yaml", yaml.safe_dump(content, sort_keys=False).encode())

@@ -1,0 +1,227 @@
+"""The registry as a member's service: joined by token, asked and changed through the real gate like any other."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from bus.exchange import CallError, Reason, connect_blocking, load_client_config  # isort: skip - before gRPC
+
+import os
+
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from govbus.registry.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    directory_pb2,
+    directory_pb2_grpc,
+    renewal_pb2,
+    renewal_pb2_grpc,
+)
+
+from bus.edge.instance import Instance, make_instance
+from bus.edge.publisher import Publisher
+from bus.engines.broker import Broker
+from bus.engines.postgres import Postgres
+from bus.exchange.blocking import BlockingView
+from bus.registry.codec import encode_change
+from bus.registry.enrolment import issue_token, root_digest
+from bus.registry.enrolment_client import enrol
+from bus.registry.grants import GrantMade
+from bus.registry.keys import CertificateAdded, CertificateRevoked
+from bus.registry.members import InstanceFounded, MemberAdded
+from bus.registry.registry import Registry
+from bus.registry.service_run import REGISTRY_PATH, RegistryServices
+from bus.registry.subsystems import SubsystemAdded, SubsystemSuspended
+from pki.authority import Authority
+from pki.certificates import build_csr
+from pki.credentials import Credentials, store_credentials
+from pki.keys import encode_private_key, generate_private_key
+from pki.signer import FileSigner
+from tests.integration.world import BROKER, CALLER, UNITS, nation
+from tests.support.registered import ACT, found_registry, now_ms
+
+NEWCOMER = "gov/moh/vaccination"
+PURPOSE = "registry.use"
+DIRECTORY = "govbus.registry.v1.DirectoryService"
+ADMIN = "govbus.registry.v1.AdminService"
+RENEWAL = "govbus.registry.v1.RenewalService"
+
+
+@dataclass
+class World:
+    instance: Instance
+    registry: Registry
+    newcomer: Credentials
+    home: Path
+    operator: BlockingView
+    member: BlockingView
+
+    @property
+    def directory(self) -> "directory_pb2_grpc.DirectoryServiceStub":
+        return directory_pb2_grpc.DirectoryServiceStub(self.member)
+
+    @property
+    def admin(self) -> "admin_pb2_grpc.AdminServiceStub":
+        return admin_pb2_grpc.AdminServiceStub(self.operator.using(official="op-7"))
+
+
+def grants(now: int) -> list[GrantMade]:
+    """The newcomer may read and renew, CALLER is an operator."""
+    read = [f"/{DIRECTORY}/{name}" for name in ("ListMembers", "ListSubsystems", "ListServices", "GetContract")]
+    end = now + 3_600_000
+    return [
+        GrantMade("read", NEWCOMER, REGISTRY_PATH, (*read, f"/{RENEWAL}/Renew"), (PURPOSE,), now, end),
+        GrantMade(
+            "operate", CALLER, REGISTRY_PATH, (f"/{ADMIN}/RecordChanges", f"/{ADMIN}/ListEvents"), (PURPOSE,), now, end
+        ),
+    ]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[World]:
+    base = tmp_path_factory.mktemp("services")
+    instance = make_instance(base / "a state", nation(), now=datetime.now(UTC))
+    registry, store = found_registry(instance, postgres_server.database("services"))
+    authority = Authority.open(instance.state, instance.trust_domain, now=datetime.now(UTC))
+    signer = FileSigner.load(instance.state / "policy-signing-key.pem")
+    with ExitStack() as stack:
+        stack.enter_context(store)
+        stack.enter_context(Publisher(instance.state, registry, signer, now_ms))
+        services = RegistryServices(instance.state, registry, lambda: authority, signer.public_point, now_ms)
+        stack.enter_context(services)
+        registry.record(
+            [
+                MemberAdded("gov", "moh", "Bộ Y tế", "Ministry of Health"),
+                SubsystemAdded(NEWCOMER),
+                *grants(now_ms()),
+            ],
+            ACT,
+        )
+        token = issue_token(
+            registry,
+            NEWCOMER,
+            ACT,
+            server=REGISTRY_PATH,
+            address=str(services.enrolment),
+            root=root_digest(authority),
+            secret=os.urandom(32),
+            now_ms=now_ms(),
+        )
+        # Into the place where the publisher delivers.
+        home = instance.home(NEWCOMER)
+        newcomer = enrol(token.text, home, clock_ms=now_ms)
+        stack.enter_context(Broker(instance.broker_home(BROKER)))
+        started = registry.state().keys[newcomer.signer.key_id].not_before_ms
+        time.sleep(max(0.0, (started - now_ms()) / 1000) + 0.5)
+        member = stack.enter_context(connect_blocking(load_client_config(home / "config.yaml")))
+        operator = stack.enter_context(connect_blocking(load_client_config(instance.config(CALLER))))
+        said: dict[str, Any] = {"purpose": PURPOSE, "case_id": "case-1"}
+        yield World(instance, registry, newcomer, home, operator.using(**said), member.using(**said))
+
+
+def reason_of(call: Any, request: Any) -> tuple[Reason | None, str]:
+    with pytest.raises(CallError) as refused:
+        call(request, timeout=20)
+    return refused.value.reason, refused.value.metadata.get("rule", "")
+
+
+def test_newcomer_lists_who_takes_part(world: World) -> None:
+    members = world.directory.ListMembers(directory_pb2.ListMembersRequest(), timeout=20)
+    assert [one.path for one in members.members] == ["gov/moh", "gov/moha", "gov/moj", "gov/ndc"]
+    assert members.members[0].name_vi == "Bộ Y tế"
+    found = world.directory.ListSubsystems(directory_pb2.ListSubsystemsRequest(member="gov/ndc"), timeout=20)
+    assert [(one.path, one.broker) for one in found.subsystems] == [(BROKER, True), (REGISTRY_PATH, False)]
+    assert set(found.subsystems[1].services) == {DIRECTORY, ADMIN, RENEWAL}
+
+
+def test_pages_are_whole_and_end(world: World) -> None:
+    paths, token = [], ""
+    while True:
+        request = directory_pb2.ListSubsystemsRequest(page_size=2, page_token=token)
+        page = world.directory.ListSubsystems(request, timeout=20)
+        paths += [one.path for one in page.subsystems]
+        token = page.next_page_token
+        if not token:
+            break
+    assert paths == sorted(world.registry.state().subsystems)
+
+
+def test_contract_is_served_byte_for_byte_as_registered(world: World) -> None:
+    services = world.directory.ListServices(directory_pb2.ListServicesRequest(), timeout=20)
+    (units,) = (one for one in services.services if one.name.endswith("AdministrativeUnitService"))
+    assert units.providers == [UNITS]
+    answer = world.directory.GetContract(directory_pb2.GetContractRequest(service=units.name), timeout=20)
+    assert sha256(answer.file_descriptor_set).digest() == units.contract_sha256
+    image = FileDescriptorSet.FromString(answer.file_descriptor_set)
+    assert units.name in {f"{file.package}.{one.name}" for file in image.file for one in file.service}
+
+
+def test_entry_that_is_not_there_is_said_by_the_registry_itself(world: World) -> None:
+    request = directory_pb2.GetContractRequest(service="vn.none.v1.None")
+    assert reason_of(world.directory.GetContract, request)[0] is Reason.ENTRY_UNKNOWN
+    wrong = directory_pb2.ListSubsystemsRequest(member="gov/none")
+    assert reason_of(world.directory.ListSubsystems, wrong)[0] is Reason.ENTRY_UNKNOWN
+
+
+def test_who_has_no_operators_grant_changes_nothing(world: World) -> None:
+    stub = admin_pb2_grpc.AdminServiceStub(world.member.using(official="op-7"))
+    assert reason_of(stub.RecordChanges, admin_pb2.RecordChangesRequest())[0] is Reason.NO_GRANT
+    assert reason_of(stub.ListEvents, admin_pb2.ListEventsRequest())[0] is Reason.NO_GRANT
+
+
+def changes(*several: Any) -> admin_pb2.RecordChangesRequest:
+    made = [admin_pb2.Change(kind=one.kind, payload=encode_change(one)) for one in several]
+    return admin_pb2.RecordChangesRequest(reason="asked for in a test", changes=made)
+
+
+def test_operators_change_is_recorded_with_who_and_why(world: World) -> None:
+    answer = world.admin.RecordChanges(changes(MemberAdded("gov", "mof", "Bộ Tài chính", "Finance")), timeout=20)
+    (event,) = world.registry.history(answer.log_position - 1, answer.log_position)
+    assert (event.operator, event.reason) == (f"{CALLER}:op-7", "asked for in a test")
+    assert event.hash == answer.log_head
+    events = world.admin.ListEvents(admin_pb2.ListEventsRequest(after=answer.log_position - 1), timeout=20)
+    assert [one.hash for one in events.events] == [event.hash]
+
+
+def test_operators_change_that_breaks_a_rule_is_refused_whole(world: World) -> None:
+    before = world.registry.state().position
+    good, bad = MemberAdded("gov", "moc", "Bộ Xây dựng", "Construction"), SubsystemSuspended("gov/none/none")
+    assert reason_of(world.admin.RecordChanges, changes(good, bad)) == (Reason.CHANGE_REFUSED, "unknown-subsystem")
+    for forbidden in (CertificateAdded(bytes(32), NEWCOMER, bytes(32), bytes(32), 0, 1), InstanceFounded("a.example")):
+        assert reason_of(world.admin.RecordChanges, changes(forbidden)) == (Reason.CHANGE_REFUSED, "not-by-admin")
+    spelled = changes(good)
+    spelled.changes[0].payload = spelled.changes[0].payload.replace(":", ": ")
+    assert reason_of(world.admin.RecordChanges, spelled) == (Reason.CHANGE_REFUSED, "malformed")
+    assert reason_of(world.admin.RecordChanges, changes()) == (Reason.CHANGE_REFUSED, "too-many")
+    unnamed = admin_pb2_grpc.AdminServiceStub(world.operator)
+    assert reason_of(unnamed.RecordChanges, changes(good)) == (Reason.CHANGE_REFUSED, "official-unnamed")
+    assert world.registry.state().position == before
+
+
+def test_renewed_certificate_is_used_without_a_failed_call_and_the_old_one_may_go(world: World) -> None:
+    stub = renewal_pb2_grpc.RenewalServiceStub(world.member)
+    key = generate_private_key()
+    csr = build_csr(key, world.newcomer.subsystem)
+    answer = stub.Renew(renewal_pb2.RenewRequest(csr=csr), timeout=20)
+    store_credentials(world.home, encode_private_key(key), answer.certificate_chain, answer.trust_bundle)
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        world.directory.ListMembers(directory_pb2.ListMembersRequest(), timeout=20)
+        time.sleep(0.02)
+    world.registry.record([CertificateRevoked(world.newcomer.identity.certificate_sha256)], ACT)
+    time.sleep(1.5)
+    world.directory.ListMembers(directory_pb2.ListMembersRequest(), timeout=20)
+    assert reason_of(stub.Renew, renewal_pb2.RenewRequest(csr=csr))[0] is Reason.KEY_KNOWN
+
+
+def test_nobody_renews_for_somebody_else(world: World) -> None:
+    stub = renewal_pb2_grpc.RenewalServiceStub(world.member)
+    other = build_csr(generate_private_key(), world.instance.subsystem_id(CALLER))
+    assert reason_of(stub.Renew, renewal_pb2.RenewRequest(csr=other))[0] is Reason.CSR_MISMATCH
+    assert reason_of(stub.Renew, renewal_pb2.RenewRequest(csr=b"x"))[0] is Reason.CSR_INVALID
