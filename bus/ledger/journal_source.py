@@ -76,13 +76,16 @@ class _Look:
 class JournalSource:
     """One broker instance's journal directory, read only."""
 
-    def __init__(self, directory: Path, broker: str, keys: KeyLookup, monotonic: Callable[[], float]) -> None:
-        """`broker`: its SPIFFE ID. `monotonic`: seconds, to see a torn tail settle."""
+    def __init__(
+        self, directory: Path, broker: str, keys: KeyLookup, monotonic: Callable[[], float], *, window: int = WINDOW
+    ) -> None:
+        """`broker`: its SPIFFE ID. `monotonic`: seconds, to see a torn tail settle. `window`: bytes read at a time."""
         self.name = f"journal {broker}"
         self._directory = directory
         self._broker = broker
         self._keys = keys
         self._monotonic = monotonic
+        self._window = window
         self._tail: _Tail | None = None
 
     def read(self, position: Position | None) -> Portion:
@@ -113,7 +116,7 @@ class JournalSource:
                 _verify_anchor(position, os.pread(file.fileno(), COMMIT_BYTES, position.offset - COMMIT_BYTES))
             elif (head.first - 1, head.chain) != (position.sequence, position.chain):
                 raise SourceRefused("a segment does not follow the one before it", {"segment": head.chain})
-            look = _look(file.fileno(), head, position, patient=not later)
+            look = _look(file.fileno(), head, position, self._window, patient=not later)
             if look.groups:
                 os.fdatasync(file.fileno())  # (1)
         if look.groups:
@@ -215,9 +218,8 @@ def _name(position: JournalPosition) -> str:
     return f"journal-{position.segment:020d}.seg"
 
 
-def _look(descriptor: int, head: SegmentHead, position: JournalPosition, *, patient: bool) -> _Look:
+def _look(descriptor: int, head: SegmentHead, position: JournalPosition, size: int, *, patient: bool) -> _Look:
     """Whole groups from the position on; `patient`: a bad place may be one that is being written."""
-    size = WINDOW
     while True:
         rest = head.size - position.offset
         window = os.pread(descriptor, min(size, rest), position.offset)

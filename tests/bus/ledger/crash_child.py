@@ -13,7 +13,7 @@ from bus.ledger.keys import load_or_create_signer
 from bus.ledger.sequencer import Sequencer
 from tests.bus.ledger.support import ORIGIN, entries
 
-BATCHES = (3, 300, 5, 700)
+BATCHES = (3, 300)
 TOTAL = sum(BATCHES)
 WATCHED = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "sqlite3.connect"}
 

@@ -109,7 +109,7 @@ def test_a_ledger_of_another_key_is_refused(home: Path, key: NoteSigner) -> None
 
 
 def test_killed_at_every_point_nothing_is_lost_doubled_or_forked(tmp_path: Path) -> None:
-    points, key = 160, tmp_path / "key.pem"
+    points, key = 80, tmp_path / "key.pem"
     done = subprocess.run(
         [sys.executable, "-m", "tests.bus.ledger.crash_child", str(tmp_path), str(key), str(points)],
         check=True,
@@ -117,7 +117,7 @@ def test_killed_at_every_point_nothing_is_lost_doubled_or_forked(tmp_path: Path)
         text=True,
     )
     reached = int(done.stdout)
-    assert 60 < reached < points
+    assert 40 < reached < points
     whole, _ = grown(entries(TOTAL, seed=9))
     for point in range(reached):
         home, acked = tmp_path / str(point), tmp_path / f"{point}.acked"
