@@ -56,14 +56,14 @@ def provide_owner(admin: Database, server: str, passwords: Path, owner: str) -> 
             else:
                 _provide_role(connection, owner, read_private(file).decode("ascii"), keep=True)
             _provide_database(connection, owner)
+            database = owner_database(server, passwords, owner)
+            with database.connect(autocommit=True) as own:  # under the lock too: PostgreSQL refuses two at once
+                own.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
     except psycopg.errors.InsufficientPrivilege as error:
         raise EngineError(
             f"the administrator of the database server may not make the role and database {owner}; it needs CREATEROLE"
             " and CREATEDB"
         ) from error
-    database = owner_database(server, passwords, owner)
-    with database.connect(autocommit=True) as connection:
-        connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
     return database
 
 
