@@ -71,11 +71,6 @@ class Dispatcher:
         self.texts: frozenset[str] = frozenset()
         self._unheard: set[asyncio.Task[Ending]] = set()
 
-    @property
-    def running(self) -> int:
-        """Calls in work."""
-        return self._load.running
-
     async def idle(self) -> None:
         """Returns when no call is in work."""
         while self._load.running:

@@ -76,7 +76,7 @@ class Server:
             identity.spiffe_id,
         )
         self._snapshot.load()
-        self._signer = BatchSigner(signer, on_batch=telemetry.record_batch, in_work=lambda: self._dispatcher.running)
+        self._signer = BatchSigner(signer, on_batch=telemetry.record_batch)
         self._dispatcher = Dispatcher(
             Guard(identity.spiffe_id, self._snapshot, accept_operator_grants=config.accept_operator_grants),
             Answerer(identity.spiffe_id, self._signer),

@@ -87,12 +87,11 @@ class ClientRuntime:
             identity.spiffe_id,
         )
         self.snapshot.load()
-        self.signer = BatchSigner(signer, on_batch=telemetry.record_batch, in_work=lambda: self._in_flight)
+        self.signer = BatchSigner(signer, on_batch=telemetry.record_batch)
         cache = SignatureCache()
         self.judge = Judge(GateKeys(Reason.RECEIPT_INVALID, cache), cache)
         self.links = tuple(BrokerLink(broker, self.tls) for broker in config.brokers)
         self.turn = count()
-        self._in_flight = 0
         self._routes: Routes | None = None
         self._watch = Watch(self.snapshot.refresh, self.tls.refresh)
 
@@ -152,15 +151,12 @@ class ClientRuntime:
     async def unary(self, call: Prepared, span: Span) -> bytes:
         """The verified answer's message, asked for again where that is allowed."""
         start = next(self.turn)
-        self._in_flight += 1
         try:
             return await self._attempt(call, span, start)
         except CallError as error:
             if not self._again(call, error):
                 raise
             first = error
-        finally:
-            self._in_flight -= 1
         span.add_event("retry", {telemetry.REASON: str(first.reason)})
         attempts = retrying(idempotent=call.idempotent, left_s=call.remaining_s())
         async for attempt in attempts:

@@ -2,9 +2,9 @@
 
 Rules:
 1. A lone header is signed in the next turn of the loop: whoever comes after 1 ms of quiet waits for nobody.
-2. Under load batches begin at least 1 ms apart, with n calls in work n/4 ms, at most 4 ms, and no header waits longer
-   than that for its turn. A loop works at least a quarter of a millisecond for a call, so that time passes anyway. Each
-   batch spares everybody who verifies: broker, provider and client check one signature for all of it.
+2. Under load batches begin at least 1 ms apart, and as many milliseconds as they lately had headers, up to 4; no header
+   waits longer than that for its turn. One caller who waits for each answer never has company, and never waits for it.
+   Each batch spares everybody who verifies: broker, provider and client check one signature for all of it.
 3. A batch has at most 1,024 leaves (protocol.md 2); what is beyond goes into the next.
 4. While a signer is busy in its thread, what arrives gathers for the next batch: a slow token costs latency once.
 5. A signer that answers within 0.2 ms signs on the loop, since handing over to a thread costs as much; a slower one,
@@ -26,9 +26,8 @@ __all__ = ["BatchSigner", "HeaderSigner"]
 MAX_BATCH: Final = 1024
 MIN_INTERVAL_S: Final = 0.001
 MAX_INTERVAL_S: Final = 0.004
-INTERVAL_PER_CALL_S: Final = 0.00025
 SLOW_S: Final = 0.0002
-# Weight of the newest measurement in the running mean of a signature's duration.
+# Weight of the newest measurement in the running means of a signature's duration and a batch's size.
 _NEWEST: Final = 0.2
 
 _Item = tuple[str, bytes, asyncio.Future[bytes]]
@@ -48,21 +47,15 @@ class HeaderSigner(Protocol):
 class BatchSigner:
     """One signer's queue on one event loop."""
 
-    def __init__(
-        self,
-        signer: HeaderSigner,
-        *,
-        on_batch: Callable[[int], None] | None = None,
-        in_work: Callable[[], int] = lambda: 1,
-    ) -> None:
-        """`on_batch` is told the size of every batch signed; `in_work` tells how many calls the loop works at."""
+    def __init__(self, signer: HeaderSigner, *, on_batch: Callable[[int], None] | None = None) -> None:
+        """`on_batch` is told the size of every batch signed."""
         self._signer = signer
         self._on_batch = on_batch
-        self._in_work = in_work
         self._waiting: list[_Item] = []
         self._timer: asyncio.Handle | None = None
         self._busy: asyncio.Task[None] | None = None
         self._began = 0.0
+        self._company = 1.0
         self._duration: float | None = None
         self._thread: ThreadPoolExecutor | None = None
         self.signed = 0
@@ -100,8 +93,7 @@ class BatchSigner:
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         """Choose when the next batch is signed (rules 1 and 2)."""
-        interval = min(max(MIN_INTERVAL_S, self._in_work() * INTERVAL_PER_CALL_S), MAX_INTERVAL_S)
-        rest = interval - (loop.time() - self._began)
+        rest = min(MIN_INTERVAL_S * self._company, MAX_INTERVAL_S) - (loop.time() - self._began)
         full = len(self._waiting) >= MAX_BATCH
         self._timer = loop.call_soon(self._flush) if full or rest <= 0 else loop.call_later(rest, self._flush)
 
@@ -110,6 +102,7 @@ class BatchSigner:
         loop = asyncio.get_running_loop()
         batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
         self._began = loop.time()
+        self._company += _NEWEST * (len(batch) - self._company)
         if self._duration is None or self._duration > SLOW_S:
             self._busy = loop.create_task(self._sign_in_thread(batch))
             return
