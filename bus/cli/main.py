@@ -8,6 +8,7 @@ from importlib.metadata import version as distribution_version
 import typer
 
 from bus.cli import broker, evidence, instance, snapshot
+from bus.cli import enrol as enrolment
 from bus.cli.demo import demo
 from bus.cli.verify import verify
 
@@ -16,6 +17,8 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(instance.app, name="instance")
 app.add_typer(broker.app, name="broker")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(enrolment.app, name="token")
+app.command()(enrolment.enrol)
 app.command()(demo)
 app.command()(verify)
 
