@@ -189,7 +189,7 @@ class Dispatcher:
             return await self._run(method, body, call, served)
         scope = Scope(call.client, call.provider, call.method, call.idempotency_key)
         try:
-            stored = await self._store.begin(scope, frames_digest, time.monotonic())
+            stored = await self._store.begin(scope, frames_digest, time.monotonic(), repeatable=again)
         except RequestRefused as error:
             if error.reason is not Reason.OVERLOADED or not again:
                 raise

@@ -5,8 +5,9 @@ The contract of a store. A scope is (client, provider, method, key); it is kept 
 2. Of one that runs: IDEMPOTENCY_RUNNING. Of one that ended with another body: IDEMPOTENCY_CONFLICT.
 3. Of one that ended with the same body: the stored answer, which the caller signs anew for the new request.
 4. `finish` stores the answer; `abandon` forgets a scope whose service gave no answer, so that it can be asked again.
-5. No room: OVERLOADED, before the service is called; a kept scope is never forgotten to make room. Methods whose
-   contract says `idempotent` are then served without being stored: the SDK gives each of their calls a key.
+5. No room: OVERLOADED, before the service is called; a kept scope is never forgotten to make room. Calls that are
+   `repeatable`, whose contract says `idempotent`, take at most half of it and are then served without being stored: the
+   SDK gives every call a key, and reads by the thousand must not stop what may happen only once.
 
 What is compared is SHA-256 of the request's frames, without salt. Only successful answers are stored: an error is
 served again, since it left no effect that its service would not recognise.
@@ -41,7 +42,9 @@ class Scope:
 class IdempotencyStore(Protocol):
     """See the module. Called on the event loop; an implementation that waits for a disk awaits it."""
 
-    async def begin(self, scope: Scope, frames_digest: bytes, monotonic_s: float) -> bytes | None:
+    async def begin(
+        self, scope: Scope, frames_digest: bytes, monotonic_s: float, *, repeatable: bool = False
+    ) -> bytes | None:
         """The stored answer's message, or None: serve it now."""
 
     async def finish(self, scope: Scope, answer: bytes) -> None:
@@ -71,12 +74,15 @@ class MemoryStore:
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def begin(self, scope: Scope, frames_digest: bytes, monotonic_s: float) -> bytes | None:
+    async def begin(
+        self, scope: Scope, frames_digest: bytes, monotonic_s: float, *, repeatable: bool = False
+    ) -> bytes | None:
         """See IdempotencyStore."""
         self._expire(monotonic_s)
         found = self._entries.get(scope)
         if found is None:
-            if len(self._entries) >= self._max_entries or self._bytes >= self._max_bytes:
+            share = 2 if repeatable else 1
+            if len(self._entries) * share >= self._max_entries or self._bytes * share >= self._max_bytes:
                 raise RequestRefused(Reason.OVERLOADED)
             self._entries[scope] = _Entry(frames_digest, monotonic_s + self._keep_s)
             return None

@@ -123,8 +123,8 @@ class ClientRuntime:
             raise refused_locally(Reason.NO_GRANT)
         key = options.idempotency_key
         if key is None:
-            # Rule 2 of `retry`: what may be asked again must be recognised by the provider.
-            key = secrets.token_hex(16) if record.idempotent and not record.server_stream else ""
+            # Who may ask again must be recognised by the provider: "it was not called" is only the broker's word.
+            key = "" if record.server_stream else secrets.token_hex(16)
         statement = Statement(
             client=config.identity.spiffe_id,
             purpose=purpose,

@@ -70,6 +70,18 @@ async def test_full_store_refuses_rather_than_forgets(limits: dict[str, int]) ->
     assert await store.begin(SCOPE, BODY, 1.0) == b"answer"
 
 
+async def test_repeatable_calls_leave_room_for_those_that_are_not() -> None:
+    store = MemoryStore(max_entries=4)
+    for key in ("a", "b"):
+        await store.begin(replace(SCOPE, key=key), BODY, 0.0, repeatable=True)
+    with refused(Reason.OVERLOADED):
+        await store.begin(replace(SCOPE, key="c"), BODY, 0.0, repeatable=True)
+    for key in ("c", "d"):
+        await store.begin(replace(SCOPE, key=key), BODY, 0.0)
+    with refused(Reason.OVERLOADED):
+        await store.begin(replace(SCOPE, key="e"), BODY, 0.0)
+
+
 async def test_second_call_with_the_key_is_answered_without_calling_the_service(world: World) -> None:
     async with running(world) as bus:
         stub = bus.stub_using(idempotency_key="notice-77")
@@ -131,10 +143,11 @@ async def test_effect_whose_caller_left_half_way_does_not_happen_twice(world: Wo
 
 async def test_full_store_stops_no_method_that_may_be_called_twice(world: World) -> None:
     """The SDK gives every such call a key, so its ordinary calls alone fill any store within a day."""
-    async with running(world, store=MemoryStore(max_entries=1)) as bus:
+    async with running(world, store=MemoryStore(max_entries=2)) as bus:
         for code in ("01", "02", "03"):
             await bus.stub.GetUnit(ask(code))
         assert len(bus.units.calls) == 3
+        await bus.stub.ResolveUnit(pb.ResolveUnitRequest(code=ask().code))
         with pytest.raises(exceptions.Overloaded):
             await bus.stub_using(idempotency_key="notice-77").ResolveUnit(pb.ResolveUnitRequest(code=ask().code))
 

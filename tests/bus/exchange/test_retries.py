@@ -11,7 +11,7 @@ import pytest
 from vn.administrative.v1 import administrative_pb2 as pb
 from vn.administrative.v1 import administrative_pb2_grpc as rpc
 
-from benchmarks.python_forwarder import PythonBroker
+from benchmarks.python_forwarder import PythonBroker, _refuse
 from bus.exchange import connect, exceptions, metadata
 from bus.exchange.context import IncomingCall
 from bus.exchange.errors import Failure, ProviderError, Refused, RefusedLocally, exception_for
@@ -112,7 +112,24 @@ async def test_method_that_is_not_idempotent_is_not_asked_again_when_the_provide
         with pytest.raises(exceptions.ProviderLost):
             await bus.stub.ResolveUnit(pb.ResolveUnitRequest(code=ask().code))
         assert len(kind.headers) == 1
-        assert kind.headers[0].idempotency_key == ""
+
+
+async def test_broker_that_lies_about_the_provider_cannot_make_an_effect_happen_twice(world: World) -> None:
+    """It delivers, keeps the signed answer, and says OVERLOADED: unsigned, and UNAVAILABLE means "not called"."""
+
+    class Liar(PythonBroker):
+        lies = 2
+
+        async def _forward(self, admitted: Any, path: str, body: bytes, context: Any, *rest: Any) -> None:
+            await super()._forward(admitted, path, body, context, *rest)
+            if Liar.lies:
+                Liar.lies -= 1
+                await _refuse(context, Reason.OVERLOADED, {})
+
+    async with running(world, kind=Liar) as bus:
+        await bus.stub.ResolveUnit(pb.ResolveUnitRequest(code=ask().code))
+        assert not Liar.lies
+        assert len(bus.units.calls) == 1
 
 
 async def test_method_that_is_not_idempotent_is_asked_again_when_the_provider_was_not_called(world: World) -> None:
