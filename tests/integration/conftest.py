@@ -1,4 +1,4 @@
-"""One attacked world for the whole session, handed to each test with an honest provider; whole at the end of each file."""
+"""One attacked world for the whole session, with an honest provider for each test; whole after each file."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Check 2: each key exactly once, within its limit, base64; what does not belong to a client is refused, not corrected."""
+"""Check 2: each key exactly once, within its limit, base64; what a client does not send is refused, not corrected."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Check 6: the batch path fits its tree exactly, and the signature is the client's over this header, in one spelling."""
+"""Check 6: the batch path fits its tree exactly, and the signature is the client's, over this header, one way only."""
 
 import os
 from dataclasses import replace

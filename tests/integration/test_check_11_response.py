@@ -1,7 +1,10 @@
-"""Check 11: only a signed answer of this provider to this request reaches the client; anything else becomes a refusal."""
+"""Check 11: only this provider's signed answer to this request reaches the client; anything else becomes a refusal."""
 
 import asyncio
 import os
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
@@ -14,8 +17,9 @@ from pki.signer import KeySigner
 from tests.support.gate_world import World
 from tests.support.gate_world_nation import ABSENT, CALLER, TWIN, WATCH
 from tests.support.gate_world_receipts import verify_receipt
+from tests.support.raw_client import Headers
 from tests.support.raw_provider import Behaviour, ProviderStream
-from tests.support.raw_provider_answers import OPENING, Draft, answering, hang
+from tests.support.raw_provider_answers import OPENING, Draft, answering, hang, waiting
 
 LIMIT = 4 * 1024 * 1024
 HIGH = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -27,46 +31,84 @@ def raising_s(signature: bytes) -> bytes:
     return signature[:-32] + (HIGH - int.from_bytes(signature[-32:], "big")).to_bytes(32, "big")
 
 
-def doubled(key: str) -> Behaviour:
+Change = Callable[[Draft], Draft]
+
+
+def without(key: str) -> Change:
+    return lambda draft: draft.but(left_out=frozenset({key}))
+
+
+def spoilt(key: str, how: Callable[[bytes], bytes]) -> Change:
+    return lambda draft: draft.but(spoil={key: how})
+
+
+def claiming(**claims: Any) -> Change:
+    return lambda draft: draft.but(claims=claims)
+
+
+def garbage(signature: bytes) -> bytes:
+    return signature[:-64] + os.urandom(64)
+
+
+UNSIGNED: dict[str, Change] = {
+    "no parts at all": lambda draft: draft.but(left_out=frozenset(PARTS)),
+    **{f"without {key}": without(key) for key in (*PARTS, "grpc-status")},
+    **{f"{key} cut": spoilt(key, lambda value: value[:-1]) for key in PARTS},
+    **{f"{key} too large": spoilt(key, lambda value: value + bytes(4096)) for key in PARTS},
+    "status that is no number": lambda draft: without("grpc-status")(draft).but(extra=[("grpc-status", "ok")]),
+    "two statuses": lambda draft: draft.but(extra=[("grpc-status", "0")]),
+}
+BADLY_SIGNED: dict[str, Change] = {
+    "garbage": spoilt(metadata.RESPONSE_SIGNATURE, garbage),
+    "high s": spoilt(metadata.RESPONSE_SIGNATURE, raising_s),
+    "key nobody knows": lambda draft: draft.but(signer=KeySigner(generate_private_key())),
+}
+MISMATCHED: dict[str, Change] = {
+    "for another request": claiming(request_digest=os.urandom(32)),
+    "as another provider": lambda draft: claiming(provider=draft.provider.replace("population", "twin"))(draft),
+    "other body": claiming(body_commitment=os.urandom(32)),
+    "other salt": spoilt(metadata.RESPONSE_SALT, lambda _: os.urandom(32)),
+    "other count": claiming(message_count=2),
+    "other status": claiming(grpc_status=5),
+    "text it did not sign": lambda draft: claiming(grpc_message_digest=b"")(draft.but(message="x")),
+    "text twice": lambda draft: draft.but(message="a", extra=[("grpc-message", "a")]),
+    "text that is missing": claiming(grpc_message_digest=os.urandom(32)),
+    "details it did not sign": lambda draft: claiming(details_digest=b"")(draft.but(details=b"x")),
+    "details that are missing": claiming(details_digest=os.urandom(32)),
+    "success without a message": lambda draft: draft.but(body=b""),
+    "error with a message": lambda draft: draft.but(status=5),
+    "two messages": lambda draft: draft.but(body=draft.body * 2),
+}
+
+
+@pytest.mark.parametrize("case", UNSIGNED)
+def test_answer_without_all_its_parts_is_replaced(world: World, case: str) -> None:
+    world.provider.behaviour = answering(UNSIGNED[case])
+    world.fails(world.request(), Reason.PROVIDER_UNSIGNED)
+
+
+@pytest.mark.parametrize("key", PARTS)
+def test_answer_with_a_part_twice_is_replaced(world: World, key: str) -> None:
     async def answer(stream: ProviderStream) -> None:
         trailers = stream.draft.trailers()
         await stream.send_headers(list(OPENING))
         await stream.send_data(stream.body)
         await stream.send_headers([*trailers, *(pair for pair in trailers if pair[0] == key)], end=True)
 
-    return answer
+    world.provider.behaviour = answer
+    world.fails(world.request(), Reason.PROVIDER_UNSIGNED)
 
 
-SIGNED_OTHERWISE: dict[str, tuple[Behaviour, Reason]] = {
-    "no parts at all": (answering(lambda d: d.but(left_out=frozenset(PARTS))), Reason.PROVIDER_UNSIGNED),
-    **{f"without {key}": (answering(lambda d, key=key: d.but(left_out=frozenset({key}))), Reason.PROVIDER_UNSIGNED) for key in PARTS},
-    **{f"{key} twice": (doubled(key), Reason.PROVIDER_UNSIGNED) for key in [*PARTS, "grpc-status"]},
-    **{f"{key} cut": (answering(lambda d, key=key: d.but(spoil={key: lambda v: v[:-1]})), Reason.PROVIDER_UNSIGNED) for key in PARTS},
-    **{f"{key} too large": (answering(lambda d, key=key: d.but(spoil={key: lambda v: v + bytes(4096)})), Reason.PROVIDER_UNSIGNED) for key in PARTS},
-    "no status": (answering(lambda d: d.but(left_out=frozenset({"grpc-status"}))), Reason.PROVIDER_UNSIGNED),
-    "status that is no number": (answering(lambda d: d.but(left_out=frozenset({"grpc-status"}), extra=[("grpc-status", "ok")])), Reason.PROVIDER_UNSIGNED),
-    "garbage signature": (answering(lambda d: d.but(spoil={metadata.RESPONSE_SIGNATURE: lambda v: v[:-64] + os.urandom(64)})), Reason.RESPONSE_SIGNATURE_INVALID),
-    "high s": (answering(lambda d: d.but(spoil={metadata.RESPONSE_SIGNATURE: raising_s})), Reason.RESPONSE_SIGNATURE_INVALID),
-    "key nobody knows": (answering(lambda d: d.but(signer=KeySigner(generate_private_key()))), Reason.RESPONSE_SIGNATURE_INVALID),
-    "for another request": (answering(lambda d: d.but(claims={"request_digest": os.urandom(32)})), Reason.RESPONSE_MISMATCH),
-    "as another provider": (answering(lambda d: d.but(claims={"provider": d.provider.replace("population", "twin")})), Reason.RESPONSE_MISMATCH),
-    "other body": (answering(lambda d: d.but(claims={"body_commitment": os.urandom(32)})), Reason.RESPONSE_MISMATCH),
-    "other salt": (answering(lambda d: d.but(spoil={metadata.RESPONSE_SALT: lambda _: os.urandom(32)})), Reason.RESPONSE_MISMATCH),
-    "other count": (answering(lambda d: d.but(claims={"message_count": 2})), Reason.RESPONSE_MISMATCH),
-    "other status": (answering(lambda d: d.but(claims={"grpc_status": 5})), Reason.RESPONSE_MISMATCH),
-    "text it did not sign": (answering(lambda d: d.but(message="x", claims={"grpc_message_digest": b""})), Reason.RESPONSE_MISMATCH),
-    "text that is missing": (answering(lambda d: d.but(claims={"grpc_message_digest": os.urandom(32)})), Reason.RESPONSE_MISMATCH),
-    "details it did not sign": (answering(lambda d: d.but(details=b"x", claims={"details_digest": b""})), Reason.RESPONSE_MISMATCH),
-    "success without a message": (answering(lambda d: d.but(body=b"")), Reason.RESPONSE_MISMATCH),
-    "error with a message": (answering(lambda d: d.but(status=5)), Reason.RESPONSE_MISMATCH),
-    "two messages": (answering(lambda d: d.but(body=d.body * 2)), Reason.RESPONSE_MISMATCH),
-}  # fmt: skip
+@pytest.mark.parametrize("case", BADLY_SIGNED)
+def test_answer_whose_signature_does_not_verify_is_replaced(world: World, case: str) -> None:
+    world.provider.behaviour = answering(BADLY_SIGNED[case])
+    world.fails(world.request(), Reason.RESPONSE_SIGNATURE_INVALID)
 
 
-@pytest.mark.parametrize("case", SIGNED_OTHERWISE)
-def test_answer_that_is_not_the_providers_signed_word_is_replaced(world: World, case: str) -> None:
-    world.provider.behaviour, reason = SIGNED_OTHERWISE[case]
-    world.fails(world.request(), reason)
+@pytest.mark.parametrize("case", MISMATCHED)
+def test_answer_that_differs_from_what_was_signed_is_replaced(world: World, case: str) -> None:
+    world.provider.behaviour = answering(MISMATCHED[case])
+    world.fails(world.request(), Reason.RESPONSE_MISMATCH)
 
 
 def test_answer_signed_by_another_providers_key_is_replaced(world: World) -> None:
@@ -76,7 +118,7 @@ def test_answer_signed_by_another_providers_key_is_replaced(world: World) -> Non
 
 
 def test_answer_of_an_earlier_call_is_replaced(world: World) -> None:
-    kept: list[list[tuple[str, str]]] = []
+    kept: list[Headers] = []
 
     async def keep(stream: ProviderStream) -> None:
         kept.append(stream.draft.trailers())
@@ -89,11 +131,16 @@ def test_answer_of_an_earlier_call_is_replaced(world: World) -> None:
     world.fails(world.request(), Reason.RESPONSE_MISMATCH)
 
 
-async def bare(stream: ProviderStream, headers: list[tuple[str, str]], body: bytes) -> None:
+async def bare(stream: ProviderStream, headers: Headers, body: bytes) -> None:
     """Headers and body, and no trailers."""
     await stream.send_headers(headers, end=not body)
     if body:
         await stream.send_data(body, end=True)
+
+
+def opened_by(headers: Headers) -> Behaviour:
+    """A signed error behind these headers."""
+    return answering(lambda draft: draft.but(body=b"", status=5, headers=headers))
 
 
 def framed(body: bytes) -> Behaviour:
@@ -108,18 +155,21 @@ def framed(body: bytes) -> Behaviour:
     return answer
 
 
+PAGE = [(":status", "500"), ("content-type", "text/html")]
 MALFORMED: dict[str, tuple[Behaviour, Reason]] = {
     "ended without trailers": (lambda s: bare(s, OPENING, s.body), Reason.PROVIDER_UNSIGNED),
     "headers and nothing else": (lambda s: bare(s, OPENING, b""), Reason.PROVIDER_UNSIGNED),
-    "http error with a page": (lambda s: bare(s, [(":status", "500"), ("content-type", "text/html")], b"<h1>"), Reason.PROVIDER_UNSIGNED),
+    "http error with a page": (lambda s: bare(s, PAGE, b"<h1>"), Reason.PROVIDER_UNSIGNED),
     "http error, trailers only": (lambda s: bare(s, [(":status", "404")], b""), Reason.PROVIDER_UNSIGNED),
-    "http error, signed": (answering(lambda d: d.but(body=b"", status=5, headers=[(":status", "503"), ("content-type", "application/grpc")])), Reason.PROVIDER_UNSIGNED),
+    "http error, signed": (opened_by([(":status", "503"), OPENING[1]]), Reason.PROVIDER_UNSIGNED),
+    "page, signed": (opened_by([OPENING[0], PAGE[1]]), Reason.PROVIDER_UNSIGNED),
+    "no content type, signed": (opened_by(OPENING[:1]), Reason.PROVIDER_UNSIGNED),
     "compressed flag": (framed(b"\1" + frame(b"hi")[1:]), Reason.RESPONSE_MISMATCH),
     "half a message": (framed(frame(b"hi")[:-1]), Reason.RESPONSE_MISMATCH),
     "no message": (framed(b"\0\0"), Reason.RESPONSE_MISMATCH),
     "length of 4 GiB": (framed(b"\0\xff\xff\xff\xff"), Reason.RESPONSE_TOO_LARGE),
     "a byte too large": (framed(b"\0" + (LIMIT + 1).to_bytes(4, "big") + bytes(LIMIT + 1)), Reason.RESPONSE_TOO_LARGE),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", MALFORMED)
@@ -241,25 +291,16 @@ def test_deadline_in_mid_answer_is_told_without_a_byte_of_it(world: World) -> No
 
 
 def test_provider_that_was_suspended_meanwhile_is_not_believed(world: World) -> None:
-    started, go = asyncio.Event(), asyncio.Event()
-    loop: list[asyncio.AbstractEventLoop] = []
-
-    async def late(stream: ProviderStream) -> None:
-        loop.append(asyncio.get_running_loop())
-        started.set()
-        await go.wait()
-        await stream.send(stream.draft)
-
-    world.provider.behaviour = late
+    begun, go = threading.Event(), threading.Event()
+    world.provider.behaviour = waiting(begun, go)
     request, connection = world.request(), world.connect(CALLER)
     stream = connection.open(request.headers())
     connection.send(stream, request.body, end=True)
-    while not loop:
-        pass
+    assert begun.wait(5)
     with world.policy() as document:
         entry = next(one for one in document["subsystems"] if one["id"] == "gov/mps/population")
         entry["active"] = False
-    loop[0].call_soon_threadsafe(go.set)
+    go.set()
     answer = connection.answer(stream)
     connection.close()
     with world.policy() as document:

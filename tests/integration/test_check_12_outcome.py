@@ -5,12 +5,12 @@ from hashlib import sha256
 from bus.exchange.compose import answer_of
 from bus.exchange.verify_admission import released_commitment
 from native.digest import FrameHasher, frame
+from native.headers import Receipt
 from tests.support.gate_world import World
 from tests.support.gate_world_nation import WATCH
 from tests.support.gate_world_receipts import verify_receipt
 from tests.support.raw_client import Answer
 from tests.support.raw_client_forge import Request
-from native.headers import Receipt
 
 DONE = 1
 

@@ -1,6 +1,6 @@
-"""Nothing is admitted that cannot be recorded, nothing is released whose outcome is not: a full disk, a disk that fails.
+"""Nothing is admitted that cannot be recorded, nothing is released whose outcome is not: full or failing disks.
 
-The disk is the real one; the kernel's limit on file sizes (RLIMIT_FSIZE), changed under the running gate, makes it refuse.
+The disk is the real one; the kernel's limit on file sizes (RLIMIT_FSIZE), changed under the gate, makes it refuse.
 """
 
 import resource

@@ -1,5 +1,8 @@
 """Nothing travels but gRPC's own keys, traceparent and the bus's: neither way, neither in headers nor in trailers."""
 
+from functools import partial
+
+from bus.exchange.reasons import Reason
 from native.batch import verify_batch
 from native.codec import decode_admission, decode_gate_key, decode_signature
 from native.digest import ADMISSION_TYPE, frame
@@ -8,7 +11,7 @@ from tests.support.gate_world import ALLOWED, ANSWER_KEYS, RECEIPT_KEYS, World
 from tests.support.gate_world_nation import WATCH
 from tests.support.raw_client import Headers
 from tests.support.raw_provider import ProviderStream
-from tests.support.raw_provider_answers import OPENING, answering, decoded
+from tests.support.raw_provider_answers import OPENING, Draft, answering, decoded
 
 SENT: Headers = [
     ("x-real-ip", "10.0.0.1"),
@@ -132,7 +135,7 @@ def test_headers_of_a_stream_carry_nothing_that_belongs_to_its_end(world: World)
 
 def test_more_metadata_than_fits_is_no_answer(world: World) -> None:
     for extra in ([(f"x-{number}", "a") for number in range(80)], [("x-large", "a" * 40_000)]):
-        world.provider.behaviour = answering(lambda draft, extra=extra: draft.but(extra=extra))
+        world.provider.behaviour = answering(partial(Draft.but, extra=extra))
         for method in ({}, {"method": WATCH}):
             request = world.request(**method)
             answer = world.send(request)
@@ -151,3 +154,27 @@ def test_refusal_in_a_stream_carries_nothing_of_the_providers(world: World) -> N
     found = world.send(world.request(method=WATCH))
     assert found.keys <= ALLOWED - ANSWER_KEYS
     assert "001099012345" not in str(found)
+
+
+def test_log_and_statistics_name_nobody(world: World) -> None:
+    world.refuses(world.request(purpose="tax.audit", case_id="HS-2026-0777", official="officer-777"), Reason.NO_GRANT)
+    request = world.request(case_id="HS-2026-0777", official="officer-777")
+    world.refuses(request.but(body=request.body + b"\0"), Reason.MESSAGE_COUNT_INVALID)
+    world.answers(world.request(case_id="HS-2026-0777", official="officer-777"))
+    log = world.broker.config.directory / "envoy" / "envoy.log"
+    told = log.read_text() if log.exists() else ""
+    told += str(world.broker.envoy.admin.stats())
+    for secret in ("HS-2026", "officer-", "001099012345", request.id.hex()):
+        assert secret not in told
+
+
+def test_every_refusal_is_counted_by_its_reason(world: World) -> None:
+    def counted(name: str) -> int:
+        return world.broker.statistics().get(name, 0)
+
+    names = [name for name in world.broker.statistics() if name.endswith("NO_GRANT")]
+    (name,) = names
+    before = counted(name)
+    for _ in range(3):
+        world.refuses(world.request(purpose="tax.audit"), Reason.NO_GRANT)
+    assert counted(name) == before + 3

@@ -1,4 +1,4 @@
-"""Server streams: messages pass as they come, the seal waits for the outcome, and a stream that must end ends unsealed."""
+"""Server streams: messages pass as they come, the seal waits for the outcome, and what must end ends unsealed."""
 
 import asyncio
 import os

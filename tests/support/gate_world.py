@@ -1,4 +1,4 @@
-"""The world of the attacks: one broker with the real gate in the real Envoy, one raw provider, and callers of every kind.
+"""The world of the attacks: one broker with the real gate in the real Envoy, a raw provider, callers of every kind.
 
 A test forges a request (`request`), sends it (`send`), and says what must come of it (`refuses`, `answers`): the exact
 code, reason and metadata, whether the provider was touched, and what the journal holds. Nothing here stands in for a
@@ -90,8 +90,10 @@ class World:
     def connection(self, path: str = CALLER) -> RawConnection:
         """A connection that tests share while it lives."""
         found = self.connections.get(path)
-        if found is None or any(answer.lost for answer in found.answers.values()):
-            found = self.connections[path] = self.connect(path)
+        if found is not None and not found.alive():
+            found.close()
+            found = None
+        self.connections[path] = found = found or self.connect(path)
         return found
 
     @property
@@ -218,8 +220,8 @@ def running_world(
     make_broker: Callable[[Path], Broker] = Broker,
     **plan: Any,
 ) -> Iterator[World]:
-    """A fresh world; everything is gone afterwards. `plan` goes to make_world_instance, `prepare` sees the instance before
-    the broker does."""
+    """A fresh world; everything is gone afterwards. `prepare` sees the instance before the broker does, `plan` goes to
+    make_world_instance."""
     instance = make_world_instance(state, **plan)
     prepare(instance)
     (endpoint,) = instance.policy().endpoints[instance.subsystem_id(PROVIDER).spiffe_id]

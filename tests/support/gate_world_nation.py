@@ -67,8 +67,7 @@ def world_nation(now: datetime, **plan: Any) -> Nation:
     """CALLER may ask PROVIDER anything for PURPOSE; the other grants are each short of something."""
     now_ms = int(now.timestamp() * 1000)
     everything = (f"{SERVICE}/*",)
-    ended = {"not_before_ms": now_ms - 2 * _HOUR_MS, "not_after_ms": now_ms - _HOUR_MS}
-    coming = {"not_before_ms": now_ms + _HOUR_MS, "not_after_ms": now_ms + 2 * _HOUR_MS}
+    hours = [now_ms + hours * _HOUR_MS for hours in (-2, -1, 1, 2)]
     return Nation(
         trust_domain="bus.test.example",
         brokers=(SubsystemPlan(BROKER), SubsystemPlan(BROKER_2)),
@@ -81,8 +80,8 @@ def world_nation(now: datetime, **plan: Any) -> Nation:
         grants=(
             GrantPlan("grant-1", CALLER, PROVIDER, everything, (PURPOSE,)),
             GrantPlan("grant-say", CALLER, PROVIDER, (SAY,), (PURPOSE,)),
-            GrantPlan("grant-ended", CALLER, PROVIDER, everything, (PURPOSE,), **ended),
-            GrantPlan("grant-coming", CALLER, PROVIDER, everything, (PURPOSE,), **coming),
+            GrantPlan("grant-ended", CALLER, PROVIDER, everything, (PURPOSE,), True, hours[0], hours[1]),
+            GrantPlan("grant-coming", CALLER, PROVIDER, everything, (PURPOSE,), True, hours[2], hours[3]),
             GrantPlan("grant-absent", CALLER, ABSENT, everything, (PURPOSE,)),
             GrantPlan("grant-asleep", CALLER, ASLEEP, everything, (PURPOSE,)),
             GrantPlan("grant-suspended", SUSPENDED, PROVIDER, everything, (PURPOSE,)),

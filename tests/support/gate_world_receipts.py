@@ -1,4 +1,4 @@
-"""Receipts as a court would read them: gate key certified by the broker's registered key, receipt signed by the gate key."""
+"""Receipts as a court would read them: the broker's registered key certifies the gate key, which signs."""
 
 from bus.exchange import metadata
 from bus.exchange.reasons import Reason

@@ -5,6 +5,7 @@ any moment) is sent here. It decides nothing; reading the refusal out of an answ
 """
 
 import base64
+import itertools
 import socket
 import ssl
 import time
@@ -121,7 +122,7 @@ class RawConnection:
         self.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW})
         self.h2.increment_flow_control_window(_WINDOW)
         self.answers: dict[int, Answer] = {}
-        self._flush()
+        self.flush()
 
     def __enter__(self) -> "RawConnection":
         return self
@@ -138,13 +139,13 @@ class RawConnection:
         stream = self.h2.get_next_available_stream_id()
         self.answers[stream] = Answer()
         self.h2.send_headers(stream, headers, end_stream=end)
-        self._flush()
+        self.flush()
         return stream
 
     def send(self, stream: int, data: bytes, *, end: bool = False, pieces: Iterable[int] = ()) -> None:
         """Send body bytes, cut where `pieces` say; stops early when the answer is already there."""
         cuts = [0, *pieces, len(data)]
-        for start, stop in zip(cuts, cuts[1:], strict=False):
+        for start, stop in itertools.pairwise(cuts):
             at = start
             while at < stop:
                 room = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size, stop - at)
@@ -155,20 +156,20 @@ class RawConnection:
                     continue
                 self.h2.send_data(stream, data[at : at + room])
                 at += room
-                self._flush()
+                self.flush()
         if end:
             self.h2.end_stream(stream)
-            self._flush()
+            self.flush()
 
     def trailers(self, stream: int, trailers: Headers) -> None:
         """End the request with trailers."""
         self.h2.send_headers(stream, trailers, end_stream=True)
-        self._flush()
+        self.flush()
 
     def reset(self, stream: int) -> None:
         """Cancel, as a caller that does not want the answer any more."""
         self.h2.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
-        self._flush()
+        self.flush()
 
     def answer(self, stream: int, *, seconds: float = WAIT_S) -> Answer:
         """Wait for the end of a stream."""
@@ -192,7 +193,29 @@ class RawConnection:
         self.send(stream, body, end=True)
         return self.answer(stream)
 
-    def _flush(self) -> None:
+    def alive(self) -> bool:
+        """Whether the broker still keeps this connection; its pings are answered in passing."""
+        probe = self.answers.setdefault(0, Answer())
+        try:
+            while not probe.lost:
+                self._receive(time.monotonic())
+        except TimeoutError:
+            return True
+        return False
+
+    def ended(self) -> bool:
+        """Whether the broker closes this connection within 5 s."""
+        until = time.monotonic() + 5
+        probe = self.answers.setdefault(0, Answer())
+        try:
+            while not probe.lost:
+                self._receive(until)
+        except TimeoutError:
+            return False
+        return True
+
+    def flush(self) -> None:
+        """Send what h2 has ready."""
         data = self.h2.data_to_send()
         if data:
             try:
@@ -217,14 +240,13 @@ class RawConnection:
             return
         for event in self.h2.receive_data(data):
             self._take(event)
-        self._flush()
+        self.flush()
 
     def _take(self, event: h2.events.Event) -> None:
         stream = getattr(event, "stream_id", None)
         answer = self.answers.get(stream) if stream else None
-        if isinstance(event, h2.events.ConnectionTerminated):
-            if event.error_code:
-                self._lose()
+        if isinstance(event, h2.events.ConnectionTerminated) and event.error_code:
+            self._lose()
         if answer is None:
             return
         if isinstance(event, h2.events.ResponseReceived):

@@ -57,7 +57,7 @@ class Request:
         lifetime_ms: int = 20_000,
         **changes: Any,
     ) -> "Request":
-        """A fresh request of `base` (client, provider, ...) with header fields changed; `body` replaces the one frame."""
+        """A fresh request of `base` (client, provider, ...) with fields changed; `body` replaces the one frame."""
         made = cls.unsigned(base, message=message, body=body, lifetime_ms=lifetime_ms, **changes)
         return made.signed(signer)
 

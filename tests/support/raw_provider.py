@@ -1,7 +1,7 @@
-"""A provider on real TLS that is as honest as a test wants: an HTTP/2 server whose every frame a behaviour may choose.
+"""A provider on real TLS that is as honest as a test wants: an HTTP/2 server, each frame of it a behaviour's choice.
 
-Runs in a thread of its own. `calls` counts the requests that arrived whole, so that a test can say "the provider was not
-touched"; `seen` keeps them. A behaviour is a coroutine that is given the stream; the usual one echoes and signs.
+Runs in a thread of its own. `calls` counts the requests that arrived whole, so that a test can say that it was not
+touched; `seen` keeps them. A behaviour is a coroutine that is given the stream; the usual one echoes and signs.
 """
 
 import asyncio
