@@ -10,6 +10,9 @@ import typer
 from bus.cli import broker, evidence, instance, snapshot
 from bus.cli import enrol as enrolment
 from bus.cli.demo import demo
+from bus.cli.logs import logs
+from bus.cli.status import status
+from bus.cli.up import down, up
 from bus.cli.verify import verify
 
 app = typer.Typer(name="govbus", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -19,6 +22,10 @@ app.add_typer(broker.app, name="broker")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(enrolment.app, name="token")
 app.command()(enrolment.enrol)
+app.command()(up)
+app.command()(down)
+app.command()(status)
+app.command()(logs)
 app.command()(demo)
 app.command()(verify)
 

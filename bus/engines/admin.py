@@ -64,9 +64,10 @@ class EnvoyAdmin:
         """Stop accepting, tell every client to go elsewhere, let running calls end."""
         self._ok("POST", "/drain_listeners?graceful")
 
-    def config_dump(self) -> dict[str, Any]:
-        """The whole configuration in force, for people and tests."""
-        return cast("dict[str, Any]", json.loads(self._ok("GET", "/config_dump?include_eds")))
+    def config_dump(self, resource: str | None = None) -> dict[str, Any]:
+        """The whole configuration in force, for people and tests; or one repeated field of it, as `ecds_filters`."""
+        query = "include_eds" if resource is None else f"resource={resource}"
+        return cast("dict[str, Any]", json.loads(self._ok("GET", f"/config_dump?{query}")))
 
     def _ok(self, method: str, target: str) -> bytes:
         status, body = self._request(method, target)

@@ -1,0 +1,135 @@
+"""`govbus logs`: what the parts wrote: the supervisor and what runs in it, PostgreSQL, the broker's Envoy.
+
+Followed files may be cut over to another name while they are read (bus.engines.logs); reading goes on in the new one.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+from bus.cli.output import echo_json, error_lines
+from bus.cli.up import JsonOption, StateOption, layout_of
+from bus.up.layout import Layout
+
+__all__ = ["logs"]
+
+_LOOK_SECONDS = 0.2
+_CHUNK = 256 * 1024
+
+
+class LogPart(StrEnum):
+    """Whose words."""
+
+    supervisor = "supervisor"
+    publisher = "publisher"
+    postgres = "postgres"
+    broker = "broker"
+
+
+def logs(
+    part: Annotated[LogPart | None, typer.Argument(help="One part only. Default: all.")] = None,
+    state: StateOption = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of each file's last lines.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the last lines of each part's log."""
+    with error_lines():
+        layout = layout_of(state)
+        sources = [one for one in _sources(layout) if part is None or part in one.parts]
+        try:
+            found = [(one, line) for one in sources for line in one.last(lines, part)]
+            if as_json and not follow:
+                echo_json([_entry(*each) for each in found])
+                return
+            _print(found, as_json)
+            while follow:
+                time.sleep(_LOOK_SECONDS)
+                _print([(one, line) for one in sources for line in one.more(part)], as_json)
+        except KeyboardInterrupt:
+            return
+        finally:
+            for one in sources:
+                one.close()
+
+
+@dataclass(slots=True)
+class _Source:
+    """One file, and whose words stand in it."""
+
+    path: Path
+    parts: tuple[LogPart, ...]
+    file: IO[bytes] | None = field(default=None, repr=False)
+    rest: bytes = b""
+
+    def last(self, count: int, part: LogPart | None) -> list[str]:
+        """The last lines that are `part`'s; the next `more` goes on behind them."""
+        if not self._open():
+            return []
+        assert self.file is not None  # noqa: S101 (opened above)
+        self.file.seek(max(0, self.file.seek(0, 2) - _CHUNK))
+        found = list(self._read(part))
+        return found[len(found) - min(count, len(found)) :]
+
+    def more(self, part: LogPart | None) -> list[str]:
+        """What was written since."""
+        found = list(self._read(part)) if self.file is not None else []
+        if self._was_replaced():
+            self.close()
+            if self._open():
+                found += self._read(part)
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self.file is not None:
+            self.file.close()
+            self.file, self.rest = None, b""
+
+    def _open(self) -> bool:
+        try:
+            self.file = self.path.open("rb")
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _was_replaced(self) -> bool:
+        if self.file is None:
+            return self.path.exists()
+        return self.path.exists() and not os.path.samestat(self.path.stat(), os.fstat(self.file.fileno()))
+
+    def _read(self, part: LogPart | None) -> Iterator[str]:
+        assert self.file is not None  # noqa: S101 (the callers looked)
+        *whole, self.rest = (self.rest + self.file.read()).split(b"\n")
+        for line in whole:
+            text = line.decode("utf-8", "replace")
+            if part is None or len(self.parts) == 1 or part is LogPart.supervisor or f" {part}: " in text[:60]:
+                yield text
+
+
+def _sources(layout: Layout) -> list[_Source]:
+    facts = layout.expect()
+    home = layout.broker_home(facts.broker)
+    shared = (LogPart.supervisor, LogPart.publisher, LogPart.broker)
+    return [
+        _Source(layout.log, shared),
+        _Source(layout.state / "postgres" / "postgres.log", (LogPart.postgres,)),
+        _Source(home / "envoy" / "envoy.log", (LogPart.broker,)),
+    ]
+
+
+def _entry(source: _Source, line: str) -> dict[str, str]:
+    return {"file": str(source.path), "line": line}
+
+
+def _print(found: list[tuple[_Source, str]], as_json: bool) -> None:
+    """A line each; as JSON an object a line, since there is no end to wait for."""
+    for one, line in found:
+        typer.echo(json.dumps(_entry(one, line)) if as_json else f"{one.path.stem:<10} {line}")

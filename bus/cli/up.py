@@ -1,0 +1,161 @@
+"""`govbus up` and `govbus down`: start the whole instance in one state directory, end it in order."""
+
+import shutil
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from bus.cli.output import Unable, echo_json, error_lines
+from bus.edge.endpoint import EndpointError, parse_endpoint
+from bus.up.background import start_supervisor
+from bus.up.layout import BROKER, TRUST_DOMAIN, Facts, Layout, default_state
+from bus.up.process import AlreadyRunning, end_supervisor, instance_lock, supervisor_pid
+from bus.up.running import Options
+from bus.up.serve import supervise
+
+__all__ = ["JsonOption", "StateOption", "down", "layout_of", "up"]
+
+_INTERRUPTED = 130
+_END_SECONDS = 60.0
+
+StateOption = Annotated[
+    Path | None,
+    typer.Option("--state", help="The instance's directory. Default: $GOVBUS_STATE, else ~/.local/state/govbus."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+
+
+def layout_of(state: Path | None) -> Layout:
+    """The layout that an option names."""
+    return Layout((state or default_state()).expanduser().absolute())
+
+
+def up(
+    state: StateOption = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="GOVBUS_DATABASE_URL",
+            show_envvar=True,
+            help="Use this PostgreSQL instead of starting one; asked for once, then remembered.",
+        ),
+    ] = None,
+    trust_domain: Annotated[
+        str | None, typer.Option(help=f"First start only: the instance's name. Default: {TRUST_DOMAIN}.")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(help="First start only: host:port of the broker. Default: a free loopback port, kept.")
+    ] = None,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay here until Ctrl-C, then end in order.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start everything: keys, PostgreSQL, registry, publisher, broker; made at the first start, found by later ones."""
+    with error_lines():
+        layout = layout_of(state)
+        options = _options(database_url, trust_domain, listen)
+        if supervisor_pid(layout) is not None:
+            raise AlreadyRunning(
+                f"this instance already runs from {layout.state}; look with `govbus status`, end it with `govbus down`"
+            )
+        told = _Teller(as_json)
+        if foreground:
+            if not supervise(layout, options, told):
+                raise Unable(told.failure)
+            return
+        with closing(start_supervisor(layout, options)) as progress:
+            try:
+                for what in progress:
+                    told(what)
+            except KeyboardInterrupt:
+                typer.echo("govbus: stopped; nothing runs any more", err=True)
+                raise typer.Exit(_INTERRUPTED) from None
+        if told.failure:
+            raise Unable(told.failure)
+
+
+def down(
+    state: StateOption = None,
+    wipe: Annotated[
+        bool, typer.Option("--wipe", help="Delete the instance afterwards: keys, registry, journals.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --wipe: do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """End everything in order: the broker drains, then the publisher, then PostgreSQL."""
+    with error_lines():
+        layout = layout_of(state)
+        if wipe:
+            layout.expect()  # never delete what is no instance
+            if not yes and not _confirmed(layout):
+                raise Unable("nothing was done; answer y, or give --yes")
+        elif layout.facts() is None:
+            layout.expect()
+        ended = end_supervisor(layout, _END_SECONDS)
+        if wipe:
+            _wipe(layout)
+        if as_json:
+            echo_json({"state": str(layout.state), "was_running": ended, "wiped": wipe})
+            return
+        typer.echo("ended in order" if ended else "nothing was running")
+        if wipe:
+            typer.echo(f"deleted {layout.state}")
+
+
+class _Teller:
+    """Shows what a start tells."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._console = Console(stderr=True, markup=False, highlight=False)
+        self.failure = ""
+
+    def __call__(self, what: dict[str, Any]) -> None:
+        if "failed" in what:
+            self.failure = what["failed"]
+        elif "ready" in what:
+            self._ready(what["ready"])
+        elif not self._as_json:
+            self._console.print(f"  {what['step']}")
+
+    def _ready(self, facts: dict[str, Any]) -> None:
+        if self._as_json:
+            echo_json(facts)
+            sys.stdout.flush()
+            return
+        typer.echo(
+            f"ready after {facts['seconds']:.1f} s: {facts['broker']} of {facts['trust_domain']} on {facts['address']},"
+            f" policy version {facts['policy_version']}, process {facts['pid']}"
+        )
+        sys.stdout.flush()
+
+
+def _options(database_url: str | None, trust_domain: str | None, listen: str | None) -> Options:
+    try:
+        address = parse_endpoint(listen) if listen else None
+    except EndpointError as error:
+        raise Unable(f"--listen: {error}") from error
+    return Options(Facts(trust_domain, BROKER) if trust_domain else None, address, database_url)
+
+
+def _confirmed(layout: Layout) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    text = f"Delete {layout.state} with all keys, the registry and every journal? Evidence in it is gone for ever"
+    return typer.confirm(text, err=True)
+
+
+def _wipe(layout: Layout) -> None:
+    with instance_lock(layout):  # nobody starts it meanwhile
+        (layout.state / "instance.json").rename(layout.state / ".wiped")  # half deleted, it is no instance any more
+        for entry in sorted(layout.state.iterdir()):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+    layout.state.rmdir()

@@ -1,0 +1,57 @@
+"""Starting the supervisor in the background and following its start."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from dataclasses import asdict
+from typing import Any
+
+from bus.engines.supervisor import EngineError
+from bus.up.layout import Layout
+from bus.up.running import Options
+from pki.files import ensure_private_directory
+
+__all__ = ["start_supervisor"]
+
+
+def start_supervisor(layout: Layout, options: Options) -> Generator[dict[str, Any], None, None]:
+    """What it tells until it is ready or has failed; it goes on by itself. Ctrl-C here ends it there, in order."""
+    ensure_private_directory(layout.state)
+    ensure_private_directory(layout.supervisor)
+    log = os.open(layout.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bus.up.serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,  # it outlives this terminal
+        )
+    finally:
+        os.close(log)
+    assert process.stdin is not None  # noqa: S101 (asked for above)
+    assert process.stdout is not None  # noqa: S101
+    try:
+        given = {
+            "state": str(layout.state),
+            "facts": asdict(options.facts) if options.facts else None,
+            "listen": str(options.listen) if options.listen else None,
+            "database_url": options.database_url,
+        }
+        with process.stdin:
+            process.stdin.write(json.dumps(given).encode())
+        with process.stdout:
+            for line in process.stdout:
+                told = json.loads(line)
+                yield told
+                if "ready" in told or "failed" in told:
+                    process.returncode = 0 if "ready" in told else process.wait()  # it is nobody's child to wait for
+                    return
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
+    raise EngineError(f"the supervisor ended with status {process.wait()}; its log is {layout.log}")

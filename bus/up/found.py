@@ -1,0 +1,121 @@
+"""What must be there before the parts can run: made at the first start, found at every later one.
+
+1. Every step may be taken again: whatever a first start had made when it was killed is used, and nothing is half there.
+2. The registry is founded by one transaction: instance, the operator's member, its broker with address, certificate
+   and signing key. Either the log is empty or all of that stands in it.
+3. A later start gives the broker a new certificate where its own is not live or past two thirds of its life. A signing
+   key that the registry does not know is refused: it may be another broker's, and only a person can say.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from bus.edge.endpoint import Endpoint
+from bus.edge.instance_files import broker_yaml
+from bus.edge.ports import keep_ports
+from bus.engines.supervisor import EngineError
+from bus.registry.change import Change
+from bus.registry.fold import Act
+from bus.registry.keys import SigningKeyAdded
+from bus.registry.members import InstanceFounded, MemberAdded
+from bus.registry.policy import policy_document
+from bus.registry.registry import Registry
+from bus.registry.state import RegistryState
+from bus.registry.subsystems import EndpointsSet, SubsystemAdded
+from bus.up.broker import live_digest, make_fresh, renewal_time
+from bus.up.layout import Facts, Layout
+from pki import files
+from pki.authority import Authority
+from pki.keys import encode_public_pem
+from pki.signer import FileSigner
+
+__all__ = ["SUPERVISOR", "found_registry", "make_keys", "provide_broker"]
+
+SUPERVISOR: Final = "govbus:supervisor"
+"""The operator of what the supervisor records by itself."""
+_FOUNDING: Final = Act(SUPERVISOR, "first start")
+_NAMES: Final = ("Trung tâm Dữ liệu quốc gia", "National Data Centre")
+_YEAR_MS: Final = 365 * 86_400_000
+_BACKDATE_MS: Final = 300_000
+
+
+def make_keys(layout: Layout, facts: Facts, *, now: datetime) -> Authority:
+    """Authority, policy key and the broker's signing key, with what of them is public beside their readers."""
+    authority = Authority.open(layout.state, facts.trust_domain, now=now)
+    point = FileSigner.load_or_create(layout.policy_signing_key).public_point
+    home = layout.broker_home(facts.broker)
+    files.ensure_private_directory(home.parent)
+    files.ensure_private_directory(home)
+    FileSigner.load_or_create(home / "signing-key.pem")
+    for directory in (layout.state, home):
+        files.write_atomic(directory / "policy-key.pem", encode_public_pem(point), mode=files.PUBLIC)
+    return authority
+
+
+def found_registry(
+    layout: Layout, facts: Facts, registry: Registry, authority: Authority, *, now: datetime, listen: Endpoint | None
+) -> RegistryState:
+    """The registry's state, founded if its log is empty; EngineError if it is another instance's."""
+    state = registry.state()
+    if state.instance is None:
+        changes = _founding(layout, facts, authority, now, listen)
+        registry.record(changes, _FOUNDING)
+        state = registry.state()
+    if state.instance is None or state.instance.trust_domain != facts.trust_domain:
+        raise EngineError(
+            f"the registry in this database is not that of {facts.trust_domain}; give the right --database-url"
+        )
+    if facts.broker not in state.subsystems:
+        raise EngineError(f"the registry in this database knows no {facts.broker}; give the right --database-url")
+    if listen is not None and listen not in state.subsystems[facts.broker].endpoints:
+        raise EngineError(
+            "--listen is for the first start; now say it to the registry: govbus subsystem endpoints"
+            f" {facts.broker} {listen}"
+        )
+    return state
+
+
+def provide_broker(
+    layout: Layout, facts: Facts, registry: Registry, authority: Authority, clock: Callable[[], datetime]
+) -> None:
+    """(3), and the broker's broker.yaml as the registry says."""
+    home, state = layout.broker_home(facts.broker), registry.state()
+    key = state.keys.get(FileSigner.load(home / "signing-key.pem").key_id)
+    if key is None or key.subsystem != facts.broker or key.revoked_ms is not None:
+        raise EngineError(
+            f"the signing key in {home} is not one of {facts.broker} in the registry; restore it from a backup"
+        )
+    now = clock()
+    if live_digest(home) not in state.certificates or now >= renewal_time(home):
+        fresh = make_fresh(authority, layout.identity(facts), now=now)
+        registry.record([fresh.change], Act(SUPERVISOR, "certificate of the broker renewed at its start"))
+        fresh.use(home)
+    document = policy_document(registry.state(), int(clock().timestamp() * 1000))
+    if layout.identity(facts).spiffe_id not in document.endpoints:
+        raise EngineError(
+            f"the registry has no address for {facts.broker}; set one: govbus subsystem endpoints {facts.broker}"
+            " HOST:PORT"
+        )
+    files.write_atomic(home / "broker.yaml", broker_yaml(document, layout.identity(facts)))
+
+
+def _founding(
+    layout: Layout, facts: Facts, authority: Authority, now: datetime, listen: Endpoint | None
+) -> list[Change]:
+    member_class, code, _ = facts.broker.split("/")
+    home = layout.broker_home(facts.broker)
+    chosen = listen or Endpoint("127.0.0.1", keep_ports(layout.state, [facts.broker])[facts.broker])
+    signer = FileSigner.load(home / "signing-key.pem")
+    fresh = make_fresh(authority, layout.identity(facts), now=now)
+    # Before it is recorded: recorded and lost it would only cost a renewal, but it is the founding moment's one.
+    fresh.use(home)
+    since_ms = int(now.astimezone(UTC).timestamp() * 1000) - _BACKDATE_MS
+    return [
+        InstanceFounded(facts.trust_domain),
+        MemberAdded(member_class, code, *_NAMES),
+        SubsystemAdded(facts.broker, is_broker=True),
+        EndpointsSet(facts.broker, (str(chosen),)),
+        fresh.change,
+        SigningKeyAdded(facts.broker, signer.key_id, signer.public_point, since_ms, since_ms + _YEAR_MS),
+    ]

@@ -1,0 +1,98 @@
+"""The supervisor as a process: one a state directory (a lock says so), in the background, found and ended by others.
+
+The lock is the truth, the number in it only says whom to signal: a file that outlived its process, however that died,
+keeps nobody out, and a pid that now belongs to another process is never signalled.
+"""
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bus.engines.supervisor import EngineError
+from bus.up.layout import Layout
+from pki.files import ensure_private_directory
+
+__all__ = ["AlreadyRunning", "end_supervisor", "instance_lock", "supervisor_pid"]
+
+
+class AlreadyRunning(EngineError):
+    """A supervisor runs from this directory."""
+
+
+@contextlib.contextmanager
+def instance_lock(layout: Layout) -> Iterator[None]:
+    """Be the one supervisor of this state directory; AlreadyRunning otherwise."""
+    ensure_private_directory(layout.supervisor)
+    descriptor = os.open(_file(layout), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not _taken(descriptor):
+            raise AlreadyRunning(
+                f"this instance already runs from {layout.state}; look with `govbus status`, end it with `govbus down`"
+            )
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def supervisor_pid(layout: Layout) -> int | None:
+    """The process that holds the lock; None when nobody does."""
+    try:
+        descriptor = os.open(_file(layout), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(descriptor, 32, 0).strip()
+        return int(text) if text.isdigit() else None
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def end_supervisor(layout: Layout, seconds: float) -> bool:
+    """Ask it to end everything in order and wait; False when none ran. EngineError if it takes longer."""
+    pid = supervisor_pid(layout)
+    if pid is None:
+        return False
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if supervisor_pid(layout) != pid:  # it ended just now, and its number may be another's
+            return True
+        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        if not select.select([pidfd], [], [], seconds)[0]:
+            raise EngineError(
+                f"the supervisor, process {pid}, has not ended after {seconds:g} s; look with `govbus logs supervisor`,"
+                f" and if nothing helps: kill -9 {pid}"
+            )
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def _taken(descriptor: int) -> bool:
+    """Try for half a second: whoever looks at the lock holds it for a moment."""
+    for _ in range(10):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+def _file(layout: Layout) -> Path:
+    return layout.supervisor / "lock"

@@ -1,0 +1,168 @@
+"""`govbus up` and `down`: everything from nothing, found again, whole whatever was killed when."""
+
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bus.up.layout import Layout
+from bus.up.process import supervisor_pid
+from tests.bus.cli.conftest import COMMAND, Commands
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Commands]:
+    """A directory of its own; whatever runs there at the end is ended."""
+    commands = Commands(tmp_path / "s t")
+    yield commands
+    if Layout(commands.state).facts() is not None:
+        commands.run("down", "--wipe", "--yes")
+    assert not commands.state.exists() or Layout(commands.state).facts() is None
+
+
+def wait_until(true: Callable[[], object], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "not within the time"
+        time.sleep(0.05)
+
+
+def came_back(commands: Commands, name: str) -> bool:
+    part = commands.part(name)
+    return bool(part["facts"]["starts"] == 2 and part["state"] == "up")
+
+
+def test_everything_is_up_after_the_first_start(instance: Commands) -> None:
+    found = instance.json("status")
+    assert found["up"] is True
+    assert [one["part"] for one in found["parts"]] == [
+        "supervisor",
+        "postgres",
+        "registry",
+        "publisher",
+        "broker",
+        "certificates",
+    ]
+    assert {one["state"] for one in found["parts"]} == {"up"}
+    assert "bus.test.example" in instance.run("status").stdout
+
+
+def test_second_start_beside_the_first_is_refused(instance: Commands) -> None:
+    assert "already runs" in instance.refused("up")
+    assert "already runs" in instance.refused("up", "--foreground")
+
+
+def test_second_start_finds_what_the_first_made_until_it_is_wiped(fresh: Commands) -> None:
+    """Also two instances side by side: the session's one runs meanwhile."""
+    first = fresh.json("up", "--trust-domain", "bus.one.example")
+    key = (fresh.state / "policy-key.pem").read_bytes()
+    position = fresh.part("registry")["facts"]["position"]
+    assert fresh.json("down")["was_running"] is True
+    assert fresh.json("down")["was_running"] is False
+    assert fresh.json("status", status=1)["up"] is False
+    assert "leave the names" in fresh.refused("up", "--trust-domain", "bus.two.example")
+    second = fresh.json("up")
+    assert (second["trust_domain"], second["address"]) == (first["trust_domain"], first["address"])
+    assert second["policy_version"] > first["policy_version"]
+    assert (fresh.state / "policy-key.pem").read_bytes() == key
+    assert fresh.part("registry")["facts"]["position"] == position
+    assert "nothing was done" in fresh.refused("down", "--wipe")
+    assert fresh.json("status")["up"] is True
+    fresh.run("down", "--wipe", "--yes")
+    assert not fresh.state.exists()
+
+
+def test_wipe_deletes_only_an_instance(fresh: Commands, tmp_path: Path) -> None:
+    other = tmp_path / "holiday pictures"
+    other.mkdir()
+    assert "no instance" in fresh.refused("down", "--wipe", "--yes", "--state", other)
+    assert other.exists()
+
+
+def test_start_that_was_killed_at_any_moment_is_taken_up_again(fresh: Commands) -> None:
+    source = random.Random(20261121)
+    for _ in range(3):
+        starting = subprocess.Popen(
+            [*COMMAND, "up"], env=fresh.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        try:
+            wait_until(lambda: supervisor_pid(Layout(fresh.state)))
+            time.sleep(source.uniform(0.0, 1.0))
+            pid = supervisor_pid(Layout(fresh.state))
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+        finally:
+            starting.communicate(timeout=60)
+        wait_until(lambda: supervisor_pid(Layout(fresh.state)) is None)
+    fresh.run("up")
+    assert fresh.json("status")["up"] is True
+    members = fresh.part("registry")["facts"]["position"]
+    assert members >= 6
+
+
+def test_parts_that_are_killed_come_back(fresh: Commands) -> None:
+    """Killed children are started again; a killed supervisor leaves a state that the next start takes up at once."""
+    fresh.run("up")
+    for name in ("postgres", "broker"):
+        os.kill(fresh.part(name)["facts"]["pid"], signal.SIGKILL)
+        wait_until(partial(came_back, fresh, name))
+    os.kill(fresh.part("supervisor")["facts"]["pid"], signal.SIGKILL)
+    wait_until(lambda: supervisor_pid(Layout(fresh.state)) is None)
+    assert fresh.part("supervisor")["next"].startswith("start it: govbus up")
+    fresh.run("up")
+    assert fresh.json("status")["up"] is True
+
+
+def test_foreground_ends_in_order_at_an_interrupt(fresh: Commands) -> None:
+    command = [*COMMAND, "up", "--foreground", "--json"]
+    running = subprocess.Popen(
+        command, env=fresh.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert running.stdout is not None
+        document = ""
+        while not document.endswith("}\n"):
+            document += running.stdout.readline()
+        assert json.loads(document)["pid"] == running.pid
+    finally:
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 0, said
+    assert supervisor_pid(Layout(fresh.state)) is None
+    assert not list((fresh.state / "postgres" / "data").glob("postmaster.pid"))
+
+
+def test_directory_of_a_file_made_instance_is_refused(fresh: Commands) -> None:
+    fresh.state.mkdir(mode=0o700)
+    (fresh.state / "policy.yaml").write_text("version: 1\n")
+    assert "policy.yaml" in fresh.refused("up")
+
+
+def test_logs_of_each_part_are_shown_and_followed(instance: Commands) -> None:
+    assert "policy version 1 published" in instance.run("logs", "publisher", "-n", "1000").stdout
+    assert "ready to accept connections" in instance.run("logs", "postgres").stdout
+    lines = instance.json("logs", "supervisor")
+    assert any("ready after" in one["line"] for one in lines)
+    following = subprocess.Popen(
+        [*COMMAND, "logs", "supervisor", "-f", "-n", "0"], env=instance.environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        # Whenever it is ready to follow, the next line comes.
+        with Layout(instance.state).log.open("a", buffering=1) as file:
+            assert following.stdout is not None
+            while not select.select([following.stdout], [], [], 0.3)[0]:
+                assert following.poll() is None
+                file.write("[now][supervisor] test: a line\n")
+        assert "a line" in following.stdout.readline()
+    finally:
+        following.send_signal(signal.SIGINT)
+        following.communicate(timeout=30)
+    assert following.returncode == 0
