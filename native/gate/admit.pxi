@@ -139,6 +139,14 @@ cdef bint strip(void *f, unsigned int headers, int which) noexcept nogil:
         at += lengths[i]
     return True
 
+cdef void strip_trace(void *f) noexcept nogil:
+    # What calls itself a trace context and is none may say anything: it goes no further.
+    cdef envoy_buf text
+    cdef size_t n = 0
+    if envoy_get_header(f, HEADERS_REQUEST, buf_text(b"traceparent"), &text, 0, &n):
+        if n != 1 or not is_traceparent(text.ptr, text.length):
+            envoy_set_header(f, HEADERS_REQUEST, buf_text(b"traceparent"), buf_of(NULL, 0))
+
 cdef void admit(gate_call *c) noexcept nogil:
     # The intent is durable: to the provider, with the proof that it is.
     cdef gb_subsystem provider
@@ -146,6 +154,7 @@ cdef void admit(gate_call *c) noexcept nogil:
     if not strip(c.f, HEADERS_REQUEST, KEEP_REQUEST):
         submit_outcome(c, GB_R_METADATA_TOO_LARGE)
         return
+    strip_trace(c.f)
     put_value(c.f, HEADERS_REQUEST, b"govbus-admission-bin", c.intent.record, c.intent.record_n)
     put_value(c.f, HEADERS_REQUEST, b"govbus-admission-signature-bin", c.intent.proof, c.intent.proof_n)
     envoy_set_header(c.f, HEADERS_REQUEST, buf_text(b"govbus-gatekey-bin"),

@@ -91,6 +91,19 @@ cdef inline int hex_digit(char c) noexcept nogil:
         return c - 55
     return -1
 
+cdef bint is_traceparent(const char *p, size_t n) noexcept nogil:
+    # W3C Trace Context, level 1: two, 32, 16 and two hex digits.
+    cdef size_t i
+    if n != 55:
+        return False
+    for i in range(n):
+        if i == 2 or i == 35 or i == 52:
+            if p[i] != c'-':
+                return False
+        elif hex_digit(p[i]) < 0:
+            return False
+    return True
+
 cdef ssize_t decode_value(const char *p, size_t n, u8 *out, size_t limit, u32 *reason) noexcept nogil:
     # A `-bin` value into `out`. A comma means that several values were joined. Sets the reason on failure.
     cdef ssize_t size

@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import pytest
+
 from bus.exchange.reasons import Reason
 from native.batch import verify_batch
 from native.codec import decode_admission, decode_gate_key, decode_signature
@@ -83,6 +85,18 @@ def test_provider_sees_only_what_the_protocol_names(world: World) -> None:
     assert seen.trailers == []
     for key, value in request.metadata:
         assert seen.value(key) == value
+
+
+@pytest.mark.parametrize(
+    "traces",
+    [["Nguyen Van A"], [TRACE[1] + "-a"], [TRACE[1].replace("7", "z")], [TRACE[1], TRACE[1]], [""]],
+    ids=["a name", "longer", "not hex", "twice", "empty"],
+)
+def test_trace_context_that_is_none_goes_no_further(world: World, traces: list[str]) -> None:
+    request = world.request()
+    headers = request.headers(*((TRACE[0], trace) for trace in traces))
+    assert world.connection().call(headers, request.body).code == 0
+    assert TRACE[0] not in dict(world.provider.seen[-1].headers)
 
 
 def test_provider_holds_the_proof_that_it_was_admitted(world: World) -> None:
