@@ -53,10 +53,10 @@ def take_request(pairs: Pairs, wanted: frozenset[str]) -> dict[str, bytes]:
     """Exactly the govbus keys `wanted`, each once and within its limit; RequestRefused otherwise (check 2)."""
     found: dict[str, bytes] = {}
     for key, value in pairs:
-        if not key.startswith("govbus-"):
-            continue
         if key not in wanted:
-            raise RequestRefused(Reason.METADATA_UNKNOWN)
+            if key.startswith("govbus-"):
+                raise RequestRefused(Reason.METADATA_UNKNOWN)
+            continue
         if key in found:
             raise RequestRefused(Reason.METADATA_DUPLICATED, {"key": key})
         if not isinstance(value, bytes):
@@ -64,9 +64,8 @@ def take_request(pairs: Pairs, wanted: frozenset[str]) -> dict[str, bytes]:
         if len(value) > LIMITS[key]:
             raise RequestRefused(Reason.METADATA_TOO_LARGE, {"key": key})
         found[key] = value
-    for key in sorted(wanted):
-        if key not in found:
-            raise RequestRefused(Reason.METADATA_MISSING, {"key": key})
+    if len(found) < len(wanted):
+        raise RequestRefused(Reason.METADATA_MISSING, {"key": min(wanted.difference(found))})
     if len(found[REQUEST_SALT]) != SALT_BYTES:
         raise RequestRefused(Reason.METADATA_ENCODING_INVALID, {"key": REQUEST_SALT})
     return found
@@ -82,4 +81,6 @@ def found_in(pairs: Pairs | None, wanted: frozenset[str]) -> dict[str, bytes]:
         if key in found:
             doubled.add(key)
         found[key] = value
-    return {key: value for key, value in found.items() if key not in doubled}
+    for key in doubled:
+        del found[key]
+    return found
