@@ -138,8 +138,12 @@ class BatchSigner:
         signatures = sign_batch(self._signer, [(type_, header) for type_, header, _ in batch])
         took = time.perf_counter() - began
         # The tree over many leaves is ours and quick per leaf; only lone-batch time says how slow the signer is.
-        took -= 2e-6 * len(batch)
-        self._duration = took if self._duration is None else (1 - _NEWEST) * self._duration + _NEWEST * took
+        took = max(took - 2e-6 * len(batch), SLOW_S / 4)
+        if self._duration is None:
+            self._duration = took
+        else:
+            # A signature during which this process was not running says little: no one counts for more than twice.
+            self._duration += _NEWEST * (min(took, 2 * self._duration) - self._duration)
         return signatures
 
     def _deliver(self, batch: list[_Item], signatures: list[bytes]) -> None:
