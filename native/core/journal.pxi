@@ -69,11 +69,14 @@ cdef inline int gb_j_admit(gb_journal* j, const gb_ticket* t) noexcept nogil:
         return GB_JOURNAL_STOPPED
     if t.kind == GB_J_OUTCOME:
         return gb_j_pair(j, t)
+    # Refusals leave the last quarter of a segment to intents.
+    if t.kind == GB_J_REFUSAL:
+        need += j.options.segment_bytes >> 2
     if j.owed + need + GB_J_KEEP > j.free:
         j.stats.refused_full += 1
         gb_cond_signal(&j.wake_maker)
         return GB_JOURNAL_FULL
-    j.owed += need
+    j.owed += gb_j_need(t)
     if t.kind == GB_J_INTENT:
         j.open += 1
     return 0

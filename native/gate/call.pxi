@@ -26,6 +26,8 @@ cdef enum:
     GATE_HEADERS_MAX = 64       # entries of one header map
     GATE_STRIP_MAX = 256        # beyond what the listener and clusters let through
     GATE_STRIP_BYTES = 65536
+    GATE_REFUSALS = 500         # journaled in a second, by the whole process
+    GATE_KEY_MARGIN_MS = 60000  # a call admitted now must be answered before the gate key ends
     GATE_SKEW_MS = 30000
     GATE_HOLD_MS = 90000
     GATE_LIFETIME_MS = 60000    # of a method the snapshot does not know; such a call ends at check 8
@@ -39,6 +41,7 @@ cdef struct gate_policy:
 cdef struct gate_metrics:
     size_t calls                # {outcome}
     size_t refusals             # {reason}
+    size_t unrecorded           # refusals of checks 7-10 that were not journaled
     size_t snapshot_version     # gauge
     size_t snapshot_created_ms  # gauge
 

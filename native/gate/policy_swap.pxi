@@ -264,6 +264,7 @@ cdef void define_metrics(void *config, gate_metrics *metrics) noexcept nogil:
     cdef envoy_buf outcome = buf_text(b"outcome")
     envoy_define_counter(config, buf_text(b"calls"), &outcome, 1, &metrics.calls)
     envoy_define_counter(config, buf_text(b"refusals"), &reason, 1, &metrics.refusals)
+    envoy_define_counter(config, buf_text(b"refusals_unrecorded"), NULL, 0, &metrics.unrecorded)
     envoy_define_gauge(config, buf_text(b"snapshot_version"), NULL, 0, &metrics.snapshot_version)
     envoy_define_gauge(config, buf_text(b"snapshot_created_ms"), NULL, 0, &metrics.snapshot_created_ms)
     touch_counters(config, metrics)

@@ -28,6 +28,10 @@ cdef struct gate_process:
     u64 floor_position
     bint closing                    # wakes nobody; under wake_lock
     gb_mutex wake_lock
+    i64 gatekey_end_ms              # last moment of the gate key's validity
+    i64 refusal_second              # how many refusals were journaled in it; under refusal_lock
+    u32 refusals
+    gb_mutex refusal_lock
     gate_policy *policy             # in force; under policy_lock
     gb_mutex policy_lock
 
@@ -148,6 +152,7 @@ cdef bint open_process() noexcept nogil:
     PROCESS.clock_offset_ms = gb_now_ms() - boot_ms()
     gb_mutex_init(&PROCESS.policy_lock)
     gb_mutex_init(&PROCESS.wake_lock)
+    gb_mutex_init(&PROCESS.refusal_lock)
     return open_journal(journal_dir, key_path)
 
 cdef bint open_journal(const char *journal_dir, const char *key_path) noexcept nogil:
@@ -155,10 +160,16 @@ cdef bint open_journal(const char *journal_dir, const char *key_path) noexcept n
     cdef gb_span private_key, certified, proof
     cdef gb_privkey *key
     cdef gb_recovery recovery
+    cdef gb_gate_key gate_key
+    cdef int field = 0
     cdef int error = 0
     if not open_gate_key(key_path, &private_key, &certified, &proof, file, sizeof(file)):
         say(ENVOY_LOG_CRITICAL, b"govbus: GOVBUS_GATE_KEY cannot be read; the supervisor makes it at every start")
         return False
+    if gb_parse_gate_key(certified.p, certified.n, &gate_key, &field) != 0:
+        say(ENVOY_LOG_CRITICAL, b"govbus: the certified gate key in GOVBUS_GATE_KEY is damaged")
+        return False
+    PROCESS.gatekey_end_ms = gate_key.not_after_ms
     PROCESS.gatekey_text_size = gb_b64_encode(certified.p, certified.n, <u8 *> PROCESS.gatekey_text)
     PROCESS.gatekey_proof_text_size = gb_b64_encode(proof.p, proof.n, <u8 *> PROCESS.gatekey_proof_text)
     key = gb_privkey_new_der(private_key.p, private_key.n)

@@ -4,7 +4,7 @@
 #
 # Rules
 #  1. After refuse() the stream is not touched again: the caller returns its hook's stop value.
-#  2. A refusal of checks 7-10 is journaled without waiting; an earlier one is only counted.
+#  2. A refusal of checks 7-10 is journaled without waiting, up to GATE_REFUSALS a second; an earlier one is only counted.
 #  3. A refusal after the intent is sent once the outcome is durable, and carries the receipt.
 
 cdef size_t put_field(u8 *out, u32 tag, const void *p, size_t n) noexcept nogil:
@@ -104,10 +104,26 @@ cdef void refuse(gate_call *c, u32 reason) noexcept nogil:
         add_reply(&reply, b"govbus-gatekey-signature-bin", PROCESS.gatekey_proof_text, PROCESS.gatekey_proof_text_size)
     envoy_send_response(c.f, 200, reply.headers, reply.count, buf_of(NULL, 0), buf_of(name.p, name.n))
 
+cdef bint may_record_refusal() noexcept nogil:
+    # One peer can repeat one signed request for ever, at no cost to itself. Refusals may not fill the disk that intents
+    # need: beyond GATE_REFUSALS a second they are counted only.
+    cdef i64 second = gb_mono_ns() / 1000000000
+    cdef bint room
+    gb_mutex_lock(&PROCESS.refusal_lock)
+    if PROCESS.refusal_second != second:
+        PROCESS.refusal_second = second
+        PROCESS.refusals = 0
+    PROCESS.refusals += 1
+    room = PROCESS.refusals <= GATE_REFUSALS
+    gb_mutex_unlock(&PROCESS.refusal_lock)
+    return room
+
 cdef void refuse_recorded(gate_call *c, u32 reason) noexcept nogil:
     # Checks 7-10: the refusal goes to the journal, which nobody waits for.
-    cdef gb_ticket *ticket = gb_ticket_new(GB_J_REFUSAL)
-    if ticket != NULL:
+    cdef gb_ticket *ticket = gb_ticket_new(GB_J_REFUSAL) if may_record_refusal() else NULL
+    if ticket == NULL:
+        envoy_increment_counter(c.f, c.config.metrics.unrecorded, NULL, 0, 1)
+    else:
         fill_request(c, ticket)
         ticket.reason = reason
         gb_journal_submit(PROCESS.journal, ticket)

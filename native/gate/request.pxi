@@ -138,6 +138,8 @@ cdef u32 check_4_time(gate_call *c, i64 now) noexcept nogil:
     cdef i64 longest = GATE_LIFETIME_MS
     if not clock_trusted(now):
         return GB_R_CLOCK_UNTRUSTED
+    if now > PROCESS.gatekey_end_ms - GATE_KEY_MARGIN_MS:
+        return GB_R_DRAINING
     if gb_snapshot_age(&c.policy.snapshot.header, now) == GB_AGE_REFUSE:
         return GB_R_POLICY_STALE
     if c.request.issued_at_ms > now + GATE_SKEW_MS or c.request.issued_at_ms < now - GATE_SKEW_MS:
