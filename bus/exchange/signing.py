@@ -27,8 +27,10 @@ MAX_BATCH: Final = 1024
 MIN_INTERVAL_S: Final = 0.001
 MAX_INTERVAL_S: Final = 0.004
 SLOW_S: Final = 0.0002
-# Weight of the newest measurement in the running means of a signature's duration and a batch's size.
+# Weight of the newest batch in the running mean of their sizes.
 _NEWEST: Final = 0.2
+# How much slower a signer is believed to have become by one signature.
+_SLOWER: Final = 1.2
 
 _Item = tuple[str, bytes, asyncio.Future[bytes]]
 
@@ -139,11 +141,8 @@ class BatchSigner:
         took = time.perf_counter() - began
         # The tree over many leaves is ours and quick per leaf; only lone-batch time says how slow the signer is.
         took = max(took - 2e-6 * len(batch), SLOW_S / 4)
-        if self._duration is None:
-            self._duration = took
-        else:
-            # A signature during which this process was not running says little: no one counts for more than twice.
-            self._duration += _NEWEST * (min(took, 2 * self._duration) - self._duration)
+        # The quickest of late: a busy machine, or the loop holding the interpreter, makes any signer look slow.
+        self._duration = took if self._duration is None else min(took, _SLOWER * self._duration)
         return signatures
 
     def _deliver(self, batch: list[_Item], signatures: list[bytes]) -> None:

@@ -93,6 +93,45 @@ async def test_slow_signer_works_in_its_thread_and_gathers_what_arrives_meanwhil
     signer.close()
 
 
+async def test_signer_held_up_once_goes_on_signing_on_the_loop() -> None:
+    key = SlowKey(0)
+    signer = await warm(key)
+    for _ in range(20):
+        await signer.sign(TYPE, b"x")
+    for held_up in (0.05, 0.0):
+        key.seconds = held_up
+        key.threads.clear()
+        await signer.sign(TYPE, b"x")
+        assert key.threads == {threading.main_thread().name}
+
+
+async def test_signer_that_became_slow_leaves_the_loop() -> None:
+    key = SlowKey(0)
+    signer = await warm(key)
+    key.seconds = 0.005
+    for _ in range(20):
+        key.threads.clear()
+        await signer.sign(TYPE, b"x")
+    assert all(name.startswith("govbus-signer") for name in key.threads)
+    signer.close()
+
+
+async def test_headers_in_company_wait_for_more_but_not_for_long() -> None:
+    sizes: list[int] = []
+    signer = BatchSigner(PrivateKey.generate(), on_batch=sizes.append)
+    waited: list[float] = []
+
+    async def later(i: int) -> None:
+        await asyncio.sleep(0.0005 * i)
+        began = time.perf_counter()
+        await signer.sign(TYPE, b"%d" % i)
+        waited.append(time.perf_counter() - began)
+
+    await asyncio.gather(*(later(i) for i in range(200)))
+    assert sum(sizes[-10:]) / 10 > 3
+    assert sorted(waited)[100] < 0.008
+
+
 async def test_signer_that_fails_fails_for_everybody_who_asked_and_not_for_ever() -> None:
     broken = BrokenKey(0)
     signer = BatchSigner(broken)
