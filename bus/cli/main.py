@@ -7,10 +7,21 @@ from importlib.metadata import version as distribution_version
 
 import typer
 
-from bus.cli import broker, evidence, instance, snapshot
+from bus.cli import (
+    broker,
+    evidence,
+    instance,
+    registry_grants,
+    registry_keys,
+    registry_members,
+    registry_services,
+    registry_subsystems,
+    snapshot,
+)
 from bus.cli import enrol as enrolment
 from bus.cli.demo import demo
 from bus.cli.logs import logs
+from bus.cli.registry_history import history
 from bus.cli.status import status
 from bus.cli.up import down, up
 from bus.cli.verify import verify
@@ -22,6 +33,13 @@ app.add_typer(broker.app, name="broker")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(enrolment.app, name="token")
 app.command()(enrolment.enrol)
+app.add_typer(registry_members.app, name="member")
+app.add_typer(registry_subsystems.app, name="subsystem")
+app.add_typer(registry_keys.keys, name="key")
+app.add_typer(registry_keys.certs, name="cert")
+app.add_typer(registry_services.app, name="service")
+app.add_typer(registry_grants.app, name="grant")
+app.command()(history)
 app.command()(up)
 app.command()(down)
 app.command()(status)

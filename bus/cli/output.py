@@ -20,6 +20,8 @@ from rich.table import Table
 from bus.edge.yaml_reader import YamlFileError
 from bus.engines.supervisor import EngineError
 from bus.evidence.bundle import BundleError
+from bus.registry.event import LogBroken
+from bus.registry.refusal import Refusal
 from native.policy import PolicyError
 from native.snapshot import SnapshotError
 from pki.errors import ProfileError
@@ -46,6 +48,8 @@ _EXPECTED = (
     ProfileError,
     IdentityError,
     ProtobufError,
+    Refusal,
+    LogBroken,
 )
 
 
