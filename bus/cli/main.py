@@ -20,6 +20,7 @@ from bus.cli import (
 )
 from bus.cli import enrol as enrolment
 from bus.cli.demo import demo
+from bus.cli.doctor import doctor
 from bus.cli.logs import logs
 from bus.cli.registry_history import history
 from bus.cli.status import status
@@ -44,6 +45,7 @@ app.command()(up)
 app.command()(down)
 app.command()(status)
 app.command()(logs)
+app.command()(doctor)
 app.command()(demo)
 app.command()(verify)
 
