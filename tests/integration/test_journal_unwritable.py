@@ -62,11 +62,12 @@ class LimitedBroker(Broker):
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def set_limit(world: World, size: int) -> None:
-    """From now on the gate can write files up to `size`."""
+def set_limit(world: World, size: int | None) -> None:
+    """From now on the gate can write files up to `size`; None: as large as it likes."""
     pid = world.broker.envoy.supervisor.pid
     assert pid is not None
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
 
 
 @contextmanager
@@ -105,7 +106,7 @@ def test_full_disk_admits_nothing_finishes_what_runs_and_goes_on_when_there_is_r
         connection.close()
         assert world.outcome(running).receipt.outcome == 1
 
-        set_limit(world, resource.RLIM_INFINITY)
+        set_limit(world, None)
         eventually(lambda: world.send(world.request()).code == 0, seconds=60)
         world.settle()
         eventually(lambda: world.answers(world.request()) and len(segments(world)) > 1, seconds=30)
@@ -146,7 +147,7 @@ def test_write_that_fails_admits_nothing_until_a_restart(failing: World) -> None
     failing.answers(failing.request())
     set_limit(failing, 0)
     lost = admits_nothing(failing)
-    set_limit(failing, resource.RLIM_INFINITY)
+    set_limit(failing, None)
     for _ in range(3):  # after a failed write nobody knows what the disk holds
         admits_nothing(failing)
     restart(failing)

@@ -3,21 +3,25 @@
 Kills under load are in test_calls.py; here each promise is looked at alone.
 """
 
+import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bus.engines.broker import Broker
 from bus.engines.supervisor import EngineError
 from bus.exchange.reasons import Reason
+from native.codec import decode_request_header
 from native.journal_records import CleanStop
 from tests.support.gate_world import World, eventually, running_world
 from tests.support.gate_world_journal import entries_of, verify_journal
 from tests.support.gate_world_nation import BROKER, CALLER
 from tests.support.gate_world_receipts import verify_receipt
-from tests.support.raw_provider_answers import hang, honest, waiting
+from tests.support.raw_provider_answers import decoded, hang, honest, waiting
 
 UNKNOWN = 4
 
@@ -56,6 +60,45 @@ def test_call_cut_by_a_kill_has_the_outcome_unknown_and_its_id_stays_taken(kille
     killed.kill()
     for request in requests:
         assert killed.outcome(request).receipt.outcome == UNKNOWN, "written once, not at every start"
+
+
+def test_whatever_is_sent_again_after_a_kill_under_load_is_admitted_once(tmp_path: Path) -> None:
+    """All of it is sent again, answered or not: it was durable and is refused, or it never was and is admitted."""
+    with running_world(tmp_path / "a state") as world:
+        kill_and_send_again(world)
+        world.settle()
+
+
+def kill_and_send_again(world: World) -> None:
+    source, sent, answered = random.Random(20261121), [], {}
+    for _ in range(4):
+        requests, connections = [world.request() for _ in range(60)], [world.connect(), world.connect()]
+        streams = []
+        for at, request in enumerate(requests):
+            connection = connections[at % 2]
+            streams.append((request, connection, connection.open(request.headers())))
+            connection.send(streams[-1][2], request.body, end=True)
+        time.sleep(source.uniform(0, 0.06))
+        world.kill()
+        for request, connection, stream in streams:
+            answer = connection.answer(stream)
+            if answer.code == 0:
+                answered[request.id] = answer.binary("govbus-receipt-bin")
+        for connection in connections:
+            connection.close()
+        for request in requests:
+            again = world.send(request)
+            assert again.code == 0 or again.refusal == (Reason.REPLAYED, {})
+            assert again.code != 0 or request.id not in answered
+        sent += requests
+    ids = Counter(
+        decode_request_header(decoded(seen.value("govbus-request-bin"))).request_id for seen in world.provider.seen
+    )
+    assert answered, "the kills came before any answer; nothing was tried"
+    for request in sent:
+        assert ids[request.id] <= 1, "the provider was called twice"
+        receipt = world.outcome(request).receipt_bytes
+        assert answered.get(request.id, receipt) == receipt
 
 
 def test_each_process_has_a_gate_key_of_its_own(killed: World) -> None:
