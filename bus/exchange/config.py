@@ -8,6 +8,10 @@ One YAML (or JSON) file serves both sides; unknown keys are refused; paths are r
     signing_key: signing-key.pem          # PKCS#8 PEM of the registered signing key (pki.signer.FileSigner)
     snapshot: snapshot.bin                # the part of the policy made for this identity; replaced by rename
     policy_key: policy-key.pem            # PEM SPKI of the key that signs snapshots: pinned, never fetched
+    renewal:                              # optional: renew the TLS certificate at 2/3 of its life, by a signed call
+      provider: spiffe://bus.gov.example/gov/ndc/registry
+      purpose: govbus.renewal
+      brokers: [{identity: spiffe://bus.gov.example/gov/ndc/broker-1, address: "127.0.0.1:7443"}]
     client:                               # only when it calls
       brokers: [{identity: spiffe://bus.gov.example/gov/ndc/broker-1, address: "127.0.0.1:7443"}]
       purpose: civil.birth                # optional: default purpose, case id and official
@@ -42,6 +46,7 @@ __all__ = [
     "GrantChoice",
     "Identity",
     "ProviderConfig",
+    "Renewal",
     "TlsFiles",
     "load_client_config",
     "load_provider_config",
@@ -52,9 +57,13 @@ DEFAULT_TIMEOUT_MS: Final = 10_000
 DEFAULT_DRAIN_MS: Final = 5_000
 DEFAULT_MAX_CONCURRENT: Final = 512
 
-_TOP: Final = frozenset({"version", "identity", "tls", "signing_key", "snapshot", "policy_key", "client", "provider"})
+_TOP: Final = frozenset(
+    {"version", "identity", "tls", "signing_key", "snapshot", "policy_key", "renewal", "client", "provider"}
+)
 _CLIENT: Final = frozenset({"brokers", "purpose", "case_id", "official", "timeout_ms", "grants"})
 _PROVIDER: Final = frozenset({"listen", "accept_operator_grants", "drain_ms", "max_concurrent"})
+_RENEWAL: Final = frozenset({"provider", "purpose", "brokers"})
+_BROKER: Final = frozenset({"identity", "address"})
 _GRANT: Final = frozenset({"id", "provider", "methods", "purposes"})
 _TLS: Final = frozenset({"certificate", "key", "authorities"})
 
@@ -75,6 +84,23 @@ class TlsFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """One broker instance and where it listens (`host:port`); its DNS name follows from its identity."""
+
+    spiffe_id: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """Whom to ask for a new TLS certificate, by which brokers."""
+
+    provider: str
+    purpose: str
+    brokers: tuple[BrokerAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """What both sides of a call need: who this is, by which keys, and whom it believes."""
 
@@ -83,14 +109,8 @@ class Identity:
     signing_key: Path
     snapshot: Path
     policy_key: Path
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerAddress:
-    """One broker instance and where it listens (`host:port`); its DNS name follows from its identity."""
-
-    spiffe_id: str
-    address: str
+    renewal: Renewal | None = None
+    """None: somebody else replaces the files in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +151,7 @@ def load_client_config(path: Path | str) -> ClientConfig:
     """Read the client's side of the file at `path`; ConfigError if it has none."""
     root = _load(Path(path))
     side = _section(root, "client", _CLIENT)
-    brokers = tuple(
-        BrokerAddress(_spiffe(entry, "identity"), _text(entry, "address"))
-        for entry in _entries(side, "brokers", frozenset({"identity", "address"}))
-    )
-    if not brokers:
-        raise ConfigError("client.brokers is empty: list at least one {identity, address}")
+    brokers = _brokers(side, "client.brokers")
     return ClientConfig(
         identity=_identity(root, Path(path).parent),
         brokers=brokers,
@@ -187,7 +202,22 @@ def _identity(root: _Section, base: Path) -> Identity:
         signing_key=base / _text(root, "signing_key"),
         snapshot=base / _text(root, "snapshot"),
         policy_key=base / _text(root, "policy_key"),
+        renewal=_renewal(_section(root, "renewal", _RENEWAL)) if "renewal" in root else None,
     )
+
+
+def _renewal(entry: _Section) -> Renewal:
+    return Renewal(_spiffe(entry, "provider"), _text(entry, "purpose"), _brokers(entry, "renewal.brokers"))
+
+
+def _brokers(parent: _Section, name: str) -> tuple[BrokerAddress, ...]:
+    brokers = tuple(
+        BrokerAddress(_spiffe(entry, "identity"), _text(entry, "address"))
+        for entry in _entries(parent, "brokers", _BROKER)
+    )
+    if not brokers:
+        raise ConfigError(f"{name} is empty: list at least one {{identity, address}}")
+    return brokers
 
 
 def _grant(entry: _Section) -> GrantChoice:

@@ -29,6 +29,7 @@ from bus.exchange.link import MAX_METADATA, MAX_WIRE_MESSAGE
 from bus.exchange.meanings import meaning
 from bus.exchange.methods import Registration, collect_methods
 from bus.exchange.refusal import RequestRefused
+from bus.exchange.renewal import Renewer
 from bus.exchange.signing import BatchSigner, HeaderSigner
 from bus.exchange.texts import declared_texts
 from bus.exchange.tls import TlsWatch, verify_tls13_only
@@ -84,7 +85,7 @@ class Server:
             max_concurrent=config.max_concurrent,
         )
         self._health = health.aio.HealthServicer()
-        self._watch = Watch(self._snapshot.refresh)
+        self._watch = Watch(self._snapshot.refresh, Renewer(identity, signer).look)
         self._server: aio.Server | None = None
         self.port = 0
 

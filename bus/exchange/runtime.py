@@ -27,6 +27,7 @@ from bus.exchange.link import BrokerLink
 from bus.exchange.outcome import Asked, Judge, evidence_of, refused_before_sending, refused_locally, unverified
 from bus.exchange.reasons import Reason
 from bus.exchange.refusal import RequestRefused, ResponseRefused
+from bus.exchange.renewal import Renewer
 from bus.exchange.retry import may_retry, retrying
 from bus.exchange.routes import Routes
 from bus.exchange.signing import BatchSigner, HeaderSigner
@@ -93,7 +94,7 @@ class ClientRuntime:
         self.links = tuple(BrokerLink(broker, self.tls) for broker in config.brokers)
         self.turn = count()
         self._routes: Routes | None = None
-        self._watch = Watch(self.snapshot.refresh, self.tls.refresh)
+        self._watch = Watch(self.snapshot.refresh, self.tls.refresh, Renewer(identity, signer).look)
 
     async def close(self, grace: float | None = None) -> None:
         """End all connections; calls in flight have `grace` seconds."""

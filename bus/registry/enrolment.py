@@ -5,7 +5,8 @@ enrol, first failure counts and nothing is recorded:
 2. the CSR proves possession of a P-256 key and asks for exactly the token's subsystem
 3. the signing key is a P-256 key, proved by itself over (subsystem, key, validity)
 4. validity: not over, not empty, at most two years
-5. one transaction burns the token and records certificate and signing key; a key that was ever known is refused there
+5. one transaction burns the token and records certificate and signing key, and where the instance has a RenewalService,
+   the grant to use it; a key that was ever known is refused there
 
 renew takes step 2 for the caller of a signed request, and records the certificate. Both answer when the certificate is
 in the published policy, or after a limit: then it is issued all the same and becomes live with the next publication.
@@ -14,6 +15,7 @@ in the published policy, or after a limit: then it is issued all the same and be
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -23,10 +25,11 @@ from bus.exchange.reasons import Reason
 from bus.registry.change import Change
 from bus.registry.enrolment_tokens import TOKEN_LIFETIME_MS, TokenIssued, TokenUsed, usable_token
 from bus.registry.fold import Act
+from bus.registry.grants import GrantMade
 from bus.registry.keys import PUBLICATION_MS, CertificateAdded, SigningKeyAdded
 from bus.registry.refusal import Refusal, RefusalReason
 from bus.registry.registry import Registry
-from bus.registry.state import SubsystemEntry
+from bus.registry.state import RegistryState, SubsystemEntry
 from pki.authority import Authority, IssuedCertificate
 from pki.enrolment import Token, verify_possession
 from pki.errors import ProfileError, ProfileReason
@@ -46,6 +49,9 @@ __all__ = [
 ]
 
 LONGEST_KEY_MS: Final = 2 * 366 * 86_400_000
+RENEWAL_SERVICE: Final = "govbus.registry.v1.RenewalService"
+RENEWAL_PURPOSE: Final = "govbus.renewal"
+_RENEWAL_GRANT_MS: Final = 10 * 366 * 86_400_000
 _CSR_BYTES: Final = 4096
 _MARGIN_MS: Final = 1_000
 """Between choosing a key's start and the transaction's own clock."""
@@ -103,6 +109,8 @@ class Enrolled:
     subsystem: SubsystemId
     issued: Issued
     key_starts_ms: int
+    renewal_provider: str
+    """SPIFFE ID; empty if nobody offers renewal."""
 
 
 class Enroller:
@@ -139,9 +147,11 @@ class Enroller:
         starts_ms = max(asked.not_before_ms, now_ms + PUBLICATION_MS + _MARGIN_MS)
         key = SigningKeyAdded(subsystem.path, key_id, point, starts_ms, asked.not_after_ms)
         act = Act(token.operator, "enrolled by token")
-        issued = self._issue(tls_spki, subsystem, [TokenUsed(asked.secret_hash)], [key], act)  # 5
+        renewal = _renewal_provider(state)
+        after = [key, *_renewal_grant(state, subsystem.path, renewal, now_ms)]
+        issued = self._issue(tls_spki, subsystem, [TokenUsed(asked.secret_hash)], after, act)  # 5
         self._wait_published(issued.log_position)
-        return Enrolled(subsystem, issued, starts_ms)
+        return Enrolled(subsystem, issued, starts_ms, state.subsystems[renewal].identity.spiffe_id if renewal else "")
 
     def renew(self, csr: bytes, subsystem: SubsystemId) -> Issued:
         """A new certificate for the subsystem that asks; raises as `enrol`."""
@@ -191,6 +201,21 @@ def issue_token(
 def root_digest(authority: Authority) -> bytes:
     """What tokens pin: SHA-256 of the root above the current issuing CA."""
     return authority.trust.issuers[0].root.fingerprint(SHA256())
+
+
+def _renewal_provider(state: RegistryState) -> str:
+    """The path of the first subsystem that offers RenewalService; empty if none does."""
+    offering = (path for path, one in state.subsystems.items() if RENEWAL_SERVICE in one.services)
+    return min(offering, default="")
+
+
+def _renewal_grant(state: RegistryState, path: str, provider: str, now_ms: int) -> list[Change]:
+    """The grant to renew, unless there is one, or there was one and an operator ended it."""
+    grant_id = f"renewal-{sha256(path.encode()).hexdigest()[:32]}"
+    if not provider or grant_id in state.grants or state.subsystems[path].is_broker:
+        return []
+    methods = (f"/{RENEWAL_SERVICE}/Renew", f"/{RENEWAL_SERVICE}/Confirm")
+    return [GrantMade(grant_id, path, provider, methods, (RENEWAL_PURPOSE,), now_ms, now_ms + _RENEWAL_GRANT_MS)]
 
 
 def _entry(found: SubsystemEntry | None, path: str) -> SubsystemEntry:

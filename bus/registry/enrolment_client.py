@@ -55,6 +55,11 @@ _SECONDS: Final = 30.0
 _DETAILS: Final = "grpc-status-details-bin"
 
 
+class _Plain(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 class AlreadyEnrolled(ValueError):
     """The directory holds credentials; the text says what to do."""
 
@@ -187,6 +192,7 @@ def _write_policy(directory: Path, token: Token, answer: pb.EnrolResponse, accep
     files.write_atomic(directory / "policy-key.pem", pem, mode=files.PUBLIC)
     if answer.snapshot:
         files.write_atomic(directory / "snapshot.bin", answer.snapshot)
+    brokers = [{"identity": one.identity, "address": one.address} for one in answer.brokers]
     content: dict[str, object] = {
         "version": 1,
         "identity": token.subsystem.spiffe_id,
@@ -194,11 +200,17 @@ def _write_policy(directory: Path, token: Token, answer: pb.EnrolResponse, accep
         "signing_key": "signing-key.pem",
         "snapshot": "snapshot.bin",
         "policy_key": "policy-key.pem",
-        "client": {"brokers": [{"identity": one.identity, "address": one.address} for one in answer.brokers]},
+        "client": {"brokers": brokers},
     }
+    if answer.renewal_provider and brokers:
+        content["renewal"] = {
+            "provider": answer.renewal_provider,
+            "purpose": answer.renewal_purpose,
+            "brokers": brokers,
+        }
     if answer.listen:
         content["provider"] = {"listen": answer.listen, "accept_operator_grants": accept_operator_grants}
-    text = yaml.safe_dump(content, sort_keys=False)
+    text = yaml.dump(content, Dumper=_Plain, sort_keys=False)
     files.write_atomic(
         directory / CONFIG, f"# Made by enrolment; see bus/exchange/config.py for every key.\n{text}".encode()
     )

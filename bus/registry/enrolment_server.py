@@ -28,7 +28,7 @@ from bus.exchange.config import TlsFiles
 from bus.exchange.meanings import encode_refusal, meaning
 from bus.exchange.reasons import Reason
 from bus.registry.draft import Draft
-from bus.registry.enrolment import Asked, Enrolled, Enroller, EnrolmentRefused
+from bus.registry.enrolment import RENEWAL_PURPOSE, Asked, Enrolled, Enroller, EnrolmentRefused
 from bus.registry.registry import Registry
 from native.codec import CodecError
 from pki.keys import spki_from_point
@@ -166,6 +166,8 @@ class _Service(rpc.EnrolmentServiceServicer):
                 if one.is_broker and one.endpoints and one.revoked_ms is None
             ],
             listen=str(listen[0]) if listen else "",
+            renewal_provider=enrolled.renewal_provider,
+            renewal_purpose=RENEWAL_PURPOSE if enrolled.renewal_provider else "",
         )
 
 

@@ -24,3 +24,6 @@ class Renewal(rpc.RenewalServiceServicer):
         except EnrolmentRefused as refused:
             refuse(context, refused.reason)
         return pb.RenewResponse(certificate_chain=issued.certificate.chain_pem, trust_bundle=self._enroller.trust_pem())
+
+    async def Confirm(self, request: pb.ConfirmRequest, context: Any) -> pb.ConfirmResponse:
+        return pb.ConfirmResponse()

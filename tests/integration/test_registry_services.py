@@ -1,17 +1,28 @@
 """The registry as a member's service: joined by token, asked and changed through the real gate like any other."""
 
+import asyncio
+import os
+import socket
+import ssl
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bus.exchange import CallError, Reason, connect_blocking, load_client_config  # isort: skip - before gRPC
-
-import os
+from bus.exchange import (  # isort: skip - before gRPC
+    CallError,
+    Reason,
+    connect_blocking,
+    load_client_config,
+    load_provider_config,
+    serve,
+)
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -23,8 +34,10 @@ from govbus.registry.v1 import (
     renewal_pb2,
     renewal_pb2_grpc,
 )
+from vn.administrative.v1 import administrative_pb2_grpc
 
 from bus.edge.instance import Instance, make_instance
+from bus.edge.ports import keep_ports
 from bus.edge.publisher import Publisher
 from bus.engines.broker import Broker
 from bus.engines.postgres import Postgres
@@ -33,18 +46,18 @@ from bus.registry.codec import encode_change
 from bus.registry.enrolment import issue_token, root_digest
 from bus.registry.enrolment_client import enrol
 from bus.registry.grants import GrantMade
-from bus.registry.keys import CertificateAdded, CertificateRevoked
+from bus.registry.keys import CertificateAdded
 from bus.registry.members import InstanceFounded, MemberAdded
 from bus.registry.registry import Registry
 from bus.registry.service_run import REGISTRY_PATH, RegistryServices
-from bus.registry.subsystems import SubsystemAdded, SubsystemSuspended
+from bus.registry.subsystems import EndpointsSet, SubsystemAdded, SubsystemSuspended
 from pki.authority import Authority
 from pki.certificates import build_csr
-from pki.credentials import Credentials, store_credentials
-from pki.keys import encode_private_key, generate_private_key
+from pki.credentials import Credentials, issue_credentials, load_credentials
+from pki.keys import generate_private_key
 from pki.signer import FileSigner
-from tests.integration.world import BROKER, CALLER, UNITS, nation
-from tests.support.registered import ACT, found_registry, now_ms
+from tests.integration.world import BROKER, CALLER, UNITS, Units, nation
+from tests.support.registered import ACT, found_registry, now_ms, tls_certificate
 
 NEWCOMER = "gov/moh/vaccination"
 PURPOSE = "registry.use"
@@ -57,6 +70,7 @@ RENEWAL = "govbus.registry.v1.RenewalService"
 class World:
     instance: Instance
     registry: Registry
+    authority: Authority
     newcomer: Credentials
     home: Path
     operator: BlockingView
@@ -99,6 +113,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -
             [
                 MemberAdded("gov", "moh", "Bộ Y tế", "Ministry of Health"),
                 SubsystemAdded(NEWCOMER),
+                EndpointsSet(NEWCOMER, (f"127.0.0.1:{keep_ports(instance.state, [NEWCOMER])[NEWCOMER]}",)),
                 *grants(now_ms()),
             ],
             ACT,
@@ -122,7 +137,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -
         member = stack.enter_context(connect_blocking(load_client_config(home / "config.yaml")))
         operator = stack.enter_context(connect_blocking(load_client_config(instance.config(CALLER))))
         said: dict[str, Any] = {"purpose": PURPOSE, "case_id": "case-1"}
-        yield World(instance, registry, newcomer, home, operator.using(**said), member.using(**said))
+        yield World(instance, registry, authority, newcomer, home, operator.using(**said), member.using(**said))
 
 
 def reason_of(call: Any, request: Any) -> tuple[Reason | None, str]:
@@ -204,24 +219,78 @@ def test_operators_change_that_breaks_a_rule_is_refused_whole(world: World) -> N
     assert world.registry.state().position == before
 
 
-def test_renewed_certificate_is_used_without_a_failed_call_and_the_old_one_may_go(world: World) -> None:
-    stub = renewal_pb2_grpc.RenewalServiceStub(world.member)
-    key = generate_private_key()
-    csr = build_csr(key, world.newcomer.subsystem)
-    answer = stub.Renew(renewal_pb2.RenewRequest(csr=csr), timeout=20)
-    store_credentials(world.home, encode_private_key(key), answer.certificate_chain, answer.trust_bundle)
-    end = time.monotonic() + 2
-    while time.monotonic() < end:
-        world.directory.ListMembers(directory_pb2.ListMembersRequest(), timeout=20)
-        time.sleep(0.02)
-    world.registry.record([CertificateRevoked(world.newcomer.identity.certificate_sha256)], ACT)
-    time.sleep(1.5)
-    world.directory.ListMembers(directory_pb2.ListMembersRequest(), timeout=20)
-    assert reason_of(stub.Renew, renewal_pb2.RenewRequest(csr=csr))[0] is Reason.KEY_KNOWN
-
-
 def test_nobody_renews_for_somebody_else(world: World) -> None:
     stub = renewal_pb2_grpc.RenewalServiceStub(world.member)
     other = build_csr(generate_private_key(), world.instance.subsystem_id(CALLER))
     assert reason_of(stub.Renew, renewal_pb2.RenewRequest(csr=other))[0] is Reason.CSR_MISMATCH
     assert reason_of(stub.Renew, renewal_pb2.RenewRequest(csr=b"x"))[0] is Reason.CSR_INVALID
+
+
+def test_key_is_certified_once(world: World) -> None:
+    stub = renewal_pb2_grpc.RenewalServiceStub(world.member)
+    request = renewal_pb2.RenewRequest(csr=build_csr(generate_private_key(), world.newcomer.subsystem))
+    assert stub.Renew(request, timeout=20).certificate_chain
+    assert reason_of(stub.Renew, request)[0] is Reason.KEY_KNOWN
+
+
+def end_soon(world: World) -> str:
+    """Give the newcomer a live certificate past two thirds of its short life; the name of its generation."""
+    issue_credentials(
+        world.authority, world.newcomer.subsystem, world.home, now=datetime.now(UTC), lifetime=timedelta(seconds=25)
+    )
+    world.registry.record([tls_certificate(NEWCOMER, world.home)], ACT)
+    return os.readlink(world.home / "tls")
+
+
+def wait_renewed(world: World, ending: str) -> None:
+    """Until another generation is there, by a certificate of a day."""
+    end = time.monotonic() + 20
+    while os.readlink(world.home / "tls") == ending:
+        assert time.monotonic() < end, "not renewed"
+        time.sleep(0.05)
+    found = load_credentials(world.home, world.instance.trust_domain, now=datetime.now(UTC))
+    assert found.identity.not_after - datetime.now(UTC) > timedelta(hours=23)
+    assert found.identity.certificate_sha256 in world.registry.state().subsystems[NEWCOMER].certificates
+
+
+def test_client_renews_by_itself_and_no_call_fails(world: World) -> None:
+    ending = end_soon(world)
+    calls, stop = [0], threading.Event()
+
+    def call_on() -> None:
+        while not stop.is_set():
+            world.directory.ListMembers(directory_pb2.ListMembersRequest(), timeout=20)
+            calls[0] += 1
+            time.sleep(0.01)
+
+    with ThreadPoolExecutor(2) as pool:
+        callers = [pool.submit(call_on) for _ in range(2)]
+        try:
+            wait_renewed(world, ending)
+            time.sleep(1.5)
+        finally:
+            stop.set()
+        for caller in callers:
+            caller.result()
+    assert calls[0] > 20
+    assert not (world.home / "renewing").exists()
+
+
+async def test_provider_renews_by_itself(world: World) -> None:
+    ending = end_soon(world)
+    servicers = [(administrative_pb2_grpc.add_AdministrativeUnitServiceServicer_to_server, Units())]
+    async with serve(load_provider_config(world.home / "config.yaml"), servicers) as server:
+        before = await asyncio.to_thread(shown_digest, server.port, world)
+        await asyncio.to_thread(wait_renewed, world, ending)
+        assert await asyncio.to_thread(shown_digest, server.port, world) != before
+
+
+def shown_digest(port: int, world: World) -> str:
+    """SHA-256 of the certificate that a new connection is shown."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(world.home / "trust.pem")
+    context.load_cert_chain(world.home / "tls" / "chain.pem", world.home / "tls" / "key.pem")
+    context.set_alpn_protocols(["h2"])
+    with socket.create_connection(("127.0.0.1", port), 5) as plain, context.wrap_socket(plain) as secure:
+        return sha256(secure.getpeercert(binary_form=True) or b"").hexdigest()

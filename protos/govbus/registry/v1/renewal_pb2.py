@@ -22,19 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from vn.options.v1 import options_pb2 as vn_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n govbus/registry/v1/renewal.proto\x12\x12govbus.registry.v1\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"@\n\rRenewResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0c\x12\x14\n\x0ctrust_bundle\x18\x02 \x01(\x0c\x32^\n\x0eRenewalService\x12L\n\x05Renew\x12 .govbus.registry.v1.RenewRequest\x1a!.govbus.registry.v1.RenewResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n govbus/registry/v1/renewal.proto\x12\x12govbus.registry.v1\x1a\x1bvn/options/v1/options.proto\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"@\n\rRenewResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0c\x12\x14\n\x0ctrust_bundle\x18\x02 \x01(\x0c\"\x10\n\x0e\x43onfirmRequest\"\x11\n\x0f\x43onfirmResponse2\xb8\x01\n\x0eRenewalService\x12L\n\x05Renew\x12 .govbus.registry.v1.RenewRequest\x1a!.govbus.registry.v1.RenewResponse\x12X\n\x07\x43onfirm\x12\".govbus.registry.v1.ConfirmRequest\x1a#.govbus.registry.v1.ConfirmResponse\"\x04\xc8\xf3\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'govbus.registry.v1.renewal_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RENEWREQUEST']._serialized_start=56
-  _globals['_RENEWREQUEST']._serialized_end=83
-  _globals['_RENEWRESPONSE']._serialized_start=85
-  _globals['_RENEWRESPONSE']._serialized_end=149
-  _globals['_RENEWALSERVICE']._serialized_start=151
-  _globals['_RENEWALSERVICE']._serialized_end=245
+  _globals['_RENEWALSERVICE'].methods_by_name['Confirm']._loaded_options = None
+  _globals['_RENEWALSERVICE'].methods_by_name['Confirm']._serialized_options = b'\310\363\030\001'
+  _globals['_RENEWREQUEST']._serialized_start=85
+  _globals['_RENEWREQUEST']._serialized_end=112
+  _globals['_RENEWRESPONSE']._serialized_start=114
+  _globals['_RENEWRESPONSE']._serialized_end=178
+  _globals['_CONFIRMREQUEST']._serialized_start=180
+  _globals['_CONFIRMREQUEST']._serialized_end=196
+  _globals['_CONFIRMRESPONSE']._serialized_start=198
+  _globals['_CONFIRMRESPONSE']._serialized_end=215
+  _globals['_RENEWALSERVICE']._serialized_start=218
+  _globals['_RENEWALSERVICE']._serialized_end=402
 # @@protoc_insertion_point(module_scope)

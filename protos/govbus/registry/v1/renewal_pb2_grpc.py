@@ -40,6 +40,11 @@ class RenewalServiceStub:
                 request_serializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.RenewRequest.SerializeToString,
                 response_deserializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.RenewResponse.FromString,
                 _registered_method=True)
+        self.Confirm = channel.unary_unary(
+                '/govbus.registry.v1.RenewalService/Confirm',
+                request_serializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.ConfirmRequest.SerializeToString,
+                response_deserializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.ConfirmResponse.FromString,
+                _registered_method=True)
 
 
 class RenewalServiceServicer:
@@ -48,8 +53,17 @@ class RenewalServiceServicer:
 
     def Renew(self, request, context):
         """May be called by any subsystem that holds a grant for this method, for itself alone: the certificate is issued to
-        the client of the signed request. The answer comes when the new certificate is live; the old one stays live to its
-        end, so that connections can go over without haste.
+        the client of the signed request. The answer comes when the policy that makes the certificate live is published;
+        brokers take it up within a moment. The old certificate stays live to its end, so that connections can go over
+        without haste.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Confirm(self, request, context):
+        """May be called by any subsystem that holds a grant for this method, over a connection with the new certificate: an
+        answer says that the broker on the way takes it, CERTIFICATE_NOT_LIVE that it does not yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -62,6 +76,11 @@ def add_RenewalServiceServicer_to_server(servicer, server):
                     servicer.Renew,
                     request_deserializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.RenewRequest.FromString,
                     response_serializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.RenewResponse.SerializeToString,
+            ),
+            'Confirm': grpc.unary_unary_rpc_method_handler(
+                    servicer.Confirm,
+                    request_deserializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.ConfirmRequest.FromString,
+                    response_serializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.ConfirmResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -92,6 +111,33 @@ class RenewalService:
             '/govbus.registry.v1.RenewalService/Renew',
             govbus_dot_registry_dot_v1_dot_renewal__pb2.RenewRequest.SerializeToString,
             govbus_dot_registry_dot_v1_dot_renewal__pb2.RenewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Confirm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/govbus.registry.v1.RenewalService/Confirm',
+            govbus_dot_registry_dot_v1_dot_renewal__pb2.ConfirmRequest.SerializeToString,
+            govbus_dot_registry_dot_v1_dot_renewal__pb2.ConfirmResponse.FromString,
             options,
             channel_credentials,
             insecure,

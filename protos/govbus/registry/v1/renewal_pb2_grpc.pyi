@@ -35,8 +35,13 @@ class RenewalServiceStub:
     def __new__(cls, channel: _aio.Channel) -> RenewalServiceAsyncStub: ...
     Renew: _grpc.UnaryUnaryMultiCallable[_renewal_pb2.RenewRequest, _renewal_pb2.RenewResponse]
     """May be called by any subsystem that holds a grant for this method, for itself alone: the certificate is issued to
-    the client of the signed request. The answer comes when the new certificate is live; the old one stays live to its
-    end, so that connections can go over without haste.
+    the client of the signed request. The answer comes when the policy that makes the certificate live is published;
+    brokers take it up within a moment. The old certificate stays live to its end, so that connections can go over
+    without haste.
+    """
+    Confirm: _grpc.UnaryUnaryMultiCallable[_renewal_pb2.ConfirmRequest, _renewal_pb2.ConfirmResponse]
+    """May be called by any subsystem that holds a grant for this method, over a connection with the new certificate: an
+    answer says that the broker on the way takes it, CERTIFICATE_NOT_LIVE that it does not yet.
     """
 
 @_typing.type_check_only
@@ -46,8 +51,13 @@ class RenewalServiceAsyncStub(RenewalServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Renew: _aio.UnaryUnaryMultiCallable[_renewal_pb2.RenewRequest, _renewal_pb2.RenewResponse]  # type: ignore[assignment]
     """May be called by any subsystem that holds a grant for this method, for itself alone: the certificate is issued to
-    the client of the signed request. The answer comes when the new certificate is live; the old one stays live to its
-    end, so that connections can go over without haste.
+    the client of the signed request. The answer comes when the policy that makes the certificate live is published;
+    brokers take it up within a moment. The old certificate stays live to its end, so that connections can go over
+    without haste.
+    """
+    Confirm: _aio.UnaryUnaryMultiCallable[_renewal_pb2.ConfirmRequest, _renewal_pb2.ConfirmResponse]  # type: ignore[assignment]
+    """May be called by any subsystem that holds a grant for this method, over a connection with the new certificate: an
+    answer says that the broker on the way takes it, CERTIFICATE_NOT_LIVE that it does not yet.
     """
 
 class RenewalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -60,8 +70,19 @@ class RenewalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_renewal_pb2.RenewResponse, _abc.Awaitable[_renewal_pb2.RenewResponse]]:
         """May be called by any subsystem that holds a grant for this method, for itself alone: the certificate is issued to
-        the client of the signed request. The answer comes when the new certificate is live; the old one stays live to its
-        end, so that connections can go over without haste.
+        the client of the signed request. The answer comes when the policy that makes the certificate live is published;
+        brokers take it up within a moment. The old certificate stays live to its end, so that connections can go over
+        without haste.
+        """
+
+    @_abc_1.abstractmethod
+    def Confirm(
+        self,
+        request: _renewal_pb2.ConfirmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_renewal_pb2.ConfirmResponse, _abc.Awaitable[_renewal_pb2.ConfirmResponse]]:
+        """May be called by any subsystem that holds a grant for this method, over a connection with the new certificate: an
+        answer says that the broker on the way takes it, CERTIFICATE_NOT_LIVE that it does not yet.
         """
 
 def add_RenewalServiceServicer_to_server(servicer: RenewalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
