@@ -9,6 +9,9 @@ from bus.cli.output import Unable, error_lines
 from bus.cli.snapshot import read_policy_key
 from bus.evidence.bundle import encode_bundle
 from bus.evidence.export import Body, NotInJournal, export_call, parse_request_id
+from bus.ledger.checkpoint import LedgerInconsistent
+from bus.ledger.reader import EntryUnknown, LedgerReader
+from bus.ledger.tree import TreeDamaged
 from native.journal import JournalDamaged
 from pki.files import write_atomic
 
@@ -33,6 +36,7 @@ def export(
     policy_key: Annotated[Path | None, typer.Option(help="Policy key, PEM. Default: beside the journal.")] = None,
     request_body: Annotated[Path | None, typer.Option(help="The request's salt (32 bytes), then its frames.")] = None,
     response_body: Annotated[Path | None, typer.Option(help="The answer's salt (32 bytes), then its frames.")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="The ledger's directory, to prove the call's entries in.")] = None,
 ) -> None:
     """Write the evidence of one call. Bodies are the holders': the journal has none."""
     with error_lines():
@@ -44,8 +48,9 @@ def export(
                 policy_key=read_policy_key(policy_key or journal.parent / "policy-key.pem"),
                 request_body=_body(request_body),
                 response_body=_body(response_body),
+                ledger=LedgerReader.open(ledger) if ledger else None,
             )
-        except (NotInJournal, JournalDamaged, ValueError) as error:
+        except (NotInJournal, JournalDamaged, EntryUnknown, TreeDamaged, LedgerInconsistent, ValueError) as error:
             raise Unable(str(error)) from error
         write_atomic(out, encode_bundle(bundle))
         typer.echo(f"wrote {out}; check it with: govbus verify {out}")

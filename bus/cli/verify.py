@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-from bus.cli.output import NEGATIVE, echo_json, error_lines, print_table
+from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines, print_table
 from bus.cli.snapshot import read_policy_key
 from bus.evidence.verify import STEPS, EvidenceInvalid, StepResult, VerifiedEvidence, verify_bundle
+from bus.ledger.keys import load_verifier
+from bus.ledger.note import NoteVerifier
 from pki.keys import signing_key_id, spki_from_point
 
 __all__ = ["verify"]
@@ -21,18 +23,31 @@ def verify(
         Path | None,
         typer.Option(help="PEM of the policy key that you trust. Default: the bundle's own, with a warning."),
     ] = None,
+    ledger_key: Annotated[
+        Path | None,
+        typer.Option(help="The ledger's public key that you trust. Default: the bundle's own, with a warning."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Verify one call's evidence offline, step by step, and name the first step that fails."""
     with error_lines():
         data = file.read_bytes()
         pinned = read_policy_key(policy_key) if policy_key else None
+        ledger = read_ledger_key(ledger_key) if ledger_key else None
     try:
-        found = verify_bundle(data, pinned)
+        found = verify_bundle(data, pinned, ledger_key=ledger)
     except EvidenceInvalid as error:
         _tell_failure(file, error, as_json)
         raise typer.Exit(NEGATIVE) from error
     _tell_success(found, as_json)
+
+
+def read_ledger_key(path: Path) -> NoteVerifier:
+    """A ledger's public key; Unable for anything else."""
+    try:
+        return load_verifier(path)
+    except ValueError as error:
+        raise Unable(str(error)) from error
 
 
 def _tell_failure(file: Path, error: EvidenceInvalid, as_json: bool) -> None:
@@ -68,6 +83,8 @@ def _tell_success(found: VerifiedEvidence, as_json: bool) -> None:
                 "verified": True,
                 "policy_key_id": anchor,
                 "policy_key_pinned": found.pinned,
+                "ledger_key": found.ledger.text if found.ledger else None,
+                "ledger_key_pinned": found.ledger_pinned,
                 "steps": [asdict(step) for step in found.steps],
                 "call": facts,
             }
@@ -79,6 +96,12 @@ def _tell_success(found: VerifiedEvidence, as_json: bool) -> None:
         typer.echo(
             f"govbus: anchored in the bundle's own policy key {anchor}; compare that with the operator's,"
             " or give it with --policy-key",
+            err=True,
+        )
+    if found.ledger and not found.ledger_pinned:
+        typer.echo(
+            f"govbus: the ledger's key was taken from the bundle; compare {found.ledger.text} with the operator's,"
+            " or give it with --ledger-key",
             err=True,
         )
     typer.echo("verified")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bus.demo.ledger import integrate
 from bus.demo.report import DemoError, Report
 from bus.demo.screen import Screen
 from bus.demo.story import Story
@@ -17,6 +18,7 @@ from bus.demo.world import World
 from bus.edge.policy_pem import parse_signing_key_pem
 from bus.evidence.bundle import Bundle, parse_bundle
 from bus.evidence.verify import STEPS, EvidenceInvalid, verify_bundle
+from bus.ledger.storage import KEY_FILE
 from native.codec import decode_admission, decode_receipt, decode_request_header, decode_response_header
 from native.digest import frame
 from pki.files import write_atomic
@@ -40,9 +42,7 @@ class Flip:
 def prove(world: World, story: Story, report: Report, screen: Screen) -> Path:
     """Export, verify, damage, verify; the bundle's path."""
     out = world.folder / "evidence" / "birth.bundle"
-    screen.say(
-        "everything is stopped: what follows needs the broker's journal and the operator's public policy key only"
-    )
+    screen.say("everything is stopped: what follows needs the brokers' journals and the operator's public keys only")
     with screen.working("govbus evidence export, govbus verify"):
         _export(world, story, out)
         verified = _verify(world, out)
@@ -88,11 +88,13 @@ def _export(world: World, story: Story, out: Path) -> None:
     identifier = decode_request_header(evidence.request_header).request_id.hex()
     bodies = ["--request-body", str(request), "--response-body", str(response)]
     journal = ["--journal", str(world.journal()), "--out", str(out)]
-    _govbus("evidence", "export", identifier, *journal, *bodies)
+    _govbus("evidence", "export", identifier, *journal, *bodies, "--ledger", str(integrate(world, folder)))
 
 
 def _verify(world: World, bundle: Path) -> dict[str, list[dict[str, object]]]:
-    said = _govbus("verify", str(bundle), "--policy-key", str(world.instance.state / "policy-key.pem"), "--json")
+    keys = ["--policy-key", str(world.instance.state / "policy-key.pem")]
+    keys += ["--ledger-key", str(bundle.parent / "ledger" / KEY_FILE)]
+    said = _govbus("verify", str(bundle), *keys, "--json")
     found: dict[str, list[dict[str, object]]] = json.loads(said)
     return found
 
@@ -137,6 +139,7 @@ def _flips(bundle: Bundle) -> tuple[Flip, ...]:
         Flip("the question itself", "request_frames", end, "request body"),
         Flip("the certificate in the answer", "response_frames", len(bundle.response_frames) // 2, "response body"),
         Flip("the ledger entry", "outcome_entry", 0, "ledger entries"),
+        Flip("the place in the ledger", "intent_proof", bundle.intent_proof.find(b"\n", 30) - 1, "intent in ledger"),
     )
 
 

@@ -24,6 +24,7 @@ from bus.demo.screen import Screen
 from bus.demo.start import start
 from bus.demo.story import Story, tell_story
 from bus.demo.world import World, make_world
+from bus.ledger.storage import KEY_FILE
 
 __all__ = ["Step", "run_demo"]
 
@@ -102,7 +103,8 @@ def _next(keep: Path | None) -> list[str]:
     commands = [f"{program} instance show {instance}"]
     if bundle.exists():
         key = shlex.quote(str(keep / "instance" / "policy-key.pem"))
-        commands.append(f"{program} verify {shlex.quote(str(bundle))} --policy-key {key}")
+        ledger = shlex.quote(str(bundle.parent / "ledger" / KEY_FILE))
+        commands.append(f"{program} verify {shlex.quote(str(bundle))} --policy-key {key} --ledger-key {ledger}")
     broker = shlex.quote(str(keep / "instance" / "brokers" / BROKER.replace("/", ".")))
     return [*commands, f"{program} broker run {broker}"]
 

@@ -10,6 +10,8 @@ from typing import Final
 from google.protobuf.message import DecodeError
 from govbus.evidence.v1 import bundle_pb2
 
+from bus.ledger.proof import MAX_PROOF_BYTES
+
 __all__ = ["Bundle", "BundleError", "encode_bundle", "parse_bundle"]
 
 VERSION: Final = 1
@@ -31,6 +33,9 @@ _LIMITS: Final = {
     "outcome_gate_key_signature": 512,
     "intent_entry": 32,
     "outcome_entry": 32,
+    "ledger_key": 512,
+    "intent_proof": MAX_PROOF_BYTES,
+    "outcome_proof": MAX_PROOF_BYTES,
 }
 _TOGETHER: Final = (
     ("admission", "admission_signature", "intent_entry"),
@@ -71,6 +76,9 @@ class Bundle:
     status_details: bytes = b""
     outcome_gate_key: bytes = b""
     outcome_gate_key_signature: bytes = b""
+    ledger_key: bytes = b""
+    intent_proof: bytes = b""
+    outcome_proof: bytes = b""
 
     def __repr__(self) -> str:  # bodies and salts never reach a log
         return f"Bundle({len(self.request_header)} bytes of request header)"
@@ -116,6 +124,7 @@ def _verify_parts(bundle: Bundle) -> None:
             raise BundleError(f"{' and '.join(names)} come together or not at all")
     if bundle.outcome_gate_key and not (bundle.admission and bundle.receipt):
         raise BundleError("a second gate key is for a receipt beside an admission")
+    _verify_ledger_parts(bundle)
     if not bundle.admission and not bundle.receipt:
         raise BundleError("neither admission nor receipt: nothing says when the call was made")
     for salt, parts in (
@@ -124,3 +133,10 @@ def _verify_parts(bundle: Bundle) -> None:
     ):
         if len(salt) not in (0, _SALT) or (parts and not salt):
             raise BundleError("a body comes with its 32-byte salt")
+
+
+def _verify_ledger_parts(bundle: Bundle) -> None:
+    if bool(bundle.ledger_key) != bool(bundle.intent_proof or bundle.outcome_proof):
+        raise BundleError("the ledger's key and its proofs come together or not at all")
+    if (bundle.intent_proof and not bundle.intent_entry) or (bundle.outcome_proof and not bundle.outcome_entry):
+        raise BundleError("a proof of the ledger comes with the entry that it proves")

@@ -1,16 +1,18 @@
 """One call's evidence out of a broker's journal. Decides nothing: what is exported is for verify to judge."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
 from bus.evidence.bundle import Bundle
 from bus.evidence.entries import INTENT, OUTCOME, ledger_entry
 from bus.exchange.evidence import CallEvidence
+from bus.ledger.proof import encode_proof
+from bus.ledger.reader import LedgerReader
 from native.digest import frame
 from native.journal import Call, find_call, load_segments
 
-__all__ = ["Body", "NotInJournal", "bundle_of_call", "export_call", "parse_request_id"]
+__all__ = ["Body", "NotInJournal", "bundle_of_call", "export_call", "parse_request_id", "prove_in_ledger"]
 
 
 class NotInJournal(LookupError):
@@ -44,12 +46,27 @@ def export_call(
     policy_key: bytes,
     request_body: Body | None = None,
     response_body: Body | None = None,
+    ledger: LedgerReader | None = None,
 ) -> Bundle:
-    """The bundle of one call. NotInJournal when it is not there; native.journal.JournalDamaged when the journal is."""
+    """The bundle of one call, with its proofs when a ledger is given. NotInJournal when it is not there;
+    native.journal.JournalDamaged when the journal is; bus.ledger.reader.EntryUnknown when the ledger is behind."""
     call = find_call(load_segments(journal), request_id)
     if call is None:
         raise NotInJournal(f"no such request in {journal}; another broker may have admitted it, or none did")
-    return _bundle(call, snapshot, policy_key, request_body or _NO_BODY, response_body or _NO_BODY)
+    bundle = _bundle(call, snapshot, policy_key, request_body or _NO_BODY, response_body or _NO_BODY)
+    return bundle if ledger is None else prove_in_ledger(bundle, ledger)
+
+
+def prove_in_ledger(bundle: Bundle, ledger: LedgerReader) -> Bundle:
+    """The bundle with the proofs of the entries that it has. EntryUnknown when the ledger is behind."""
+    entries = [entry for entry in (bundle.intent_entry, bundle.outcome_entry) if entry]
+    proofs = dict(zip(entries, map(encode_proof, ledger.prove_entries(entries)), strict=True))
+    return replace(
+        bundle,
+        ledger_key=ledger.verifier.text.encode(),
+        intent_proof=proofs.get(bundle.intent_entry, b""),
+        outcome_proof=proofs.get(bundle.outcome_entry, b""),
+    )
 
 
 _NO_BODY = Body(b"", b"")

@@ -17,6 +17,9 @@
 14. request body         the frames are those the client committed to
 15. response body        the frames are those the provider committed to, and the receipt says were released
 16. ledger entries       hash to what the bundle says
+17. ledger checkpoint    signed by the ledger's pinned key
+18. intent in ledger     the intent's entry stands in the checkpoint's tree
+19. outcome in ledger    and the outcome's
 
 What a bundle does not hold is reported as absent, not as failed: a holder may keep bodies to himself, and an
 unanswered call has no response. KNOWN: the intent time is the broker's word until checkpoints of the ledger, cosigned
@@ -27,10 +30,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from bus.evidence.ledger_steps import LedgerCase
 from bus.evidence.steps import OUTCOMES, Case, StepFailed
+from bus.ledger.note import NoteVerifier
 from native.headers import RequestHeader, ResponseHeader
 
-__all__ = ["STEPS", "EvidenceInvalid", "StepResult", "VerifiedEvidence", "verify_bundle"]
+__all__ = ["LEDGER_STEPS", "STEPS", "EvidenceInvalid", "StepResult", "VerifiedEvidence", "verify_bundle"]
 
 STEPS: Final = (
     "file",
@@ -49,7 +54,12 @@ STEPS: Final = (
     "request body",
     "response body",
     "ledger entries",
+    "ledger checkpoint",
+    "intent in ledger",
+    "outcome in ledger",
 )
+LEDGER_STEPS: Final = STEPS[16:]
+"""Absent when the bundle was exported without a ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,10 @@ class VerifiedEvidence:
     policy_key: bytes
     pinned: bool
     """False: the policy key was taken from the bundle itself, so the anchor is only as good as the file's origin."""
+    ledger: NoteVerifier | None
+    """Whose checkpoint it is; None when the bundle holds no proof of a ledger."""
+    ledger_pinned: bool
+    """As `pinned`, for the ledger's key."""
 
 
 class EvidenceInvalid(Exception):
@@ -88,9 +102,10 @@ class EvidenceInvalid(Exception):
         self.passed = passed
 
 
-def verify_bundle(data: bytes, policy_key: bytes | None) -> VerifiedEvidence:
-    """Take every step. `policy_key`: the pinned 65-byte point; None takes the bundle's own. Raises EvidenceInvalid."""
-    case = Case(policy_key)
+def verify_bundle(data: bytes, policy_key: bytes | None, *, ledger_key: NoteVerifier | None = None) -> VerifiedEvidence:
+    """Take every step. `policy_key`: the pinned 65-byte point, `ledger_key`: the ledger's pinned key; None takes the
+    bundle's own. Raises EvidenceInvalid."""
+    case, ledger = Case(policy_key), LedgerCase(ledger_key)
     steps: tuple[Callable[[], str | None], ...] = (
         lambda: case.file(data),
         case.policy_snapshot,
@@ -108,6 +123,9 @@ def verify_bundle(data: bytes, policy_key: bytes | None) -> VerifiedEvidence:
         case.request_body,
         case.response_body,
         case.ledger_entries,
+        lambda: ledger.checkpoint(case.bundle),
+        lambda: ledger.intent(case.bundle),
+        lambda: ledger.outcome(case.bundle),
     )
     passed: list[StepResult] = []
     for number, (name, step) in enumerate(zip(STEPS, steps, strict=True), start=1):
@@ -126,4 +144,6 @@ def verify_bundle(data: bytes, policy_key: bytes | None) -> VerifiedEvidence:
         response=case.response,
         policy_key=case.bundle.policy_key,
         pinned=policy_key is not None,
+        ledger=ledger.verifier,
+        ledger_pinned=ledger.verifier is not None and ledger_key is not None,
     )

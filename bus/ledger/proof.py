@@ -17,7 +17,15 @@ from bus.ledger.note import NoteInvalid, NoteVerifier, decode_base64
 from bus.ledger.tree import leaf_of
 from native.merkle import MerkleError, verify_inclusion
 
-__all__ = ["MAX_PROOF_BYTES", "EntryProof", "ProofInvalid", "encode_proof", "parse_proof", "verify_entry"]
+__all__ = [
+    "MAX_PROOF_BYTES",
+    "EntryProof",
+    "ProofInvalid",
+    "encode_proof",
+    "parse_proof",
+    "verify_entry",
+    "verify_inclusion_at",
+]
 
 MAX_PROOF_BYTES: Final = 128 << 10
 _MAGIC: Final = "c2sp.org/tlog-proof@v1"

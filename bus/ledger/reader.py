@@ -3,13 +3,15 @@
 Every proof is verified before it is handed out: a flipped bit in a tile is an error here, never a wrong answer there.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bus.ledger.checkpoint import LedgerInconsistent, SignedCheckpoint, verify_checkpoint
 from bus.ledger.index import find_entry
+from bus.ledger.keys import load_verifier
 from bus.ledger.note import NoteVerifier
-from bus.ledger.proof import EntryProof, ProofInvalid, verify_entry
-from bus.ledger.storage import TileFiles
+from bus.ledger.proof import EntryProof, ProofInvalid, verify_inclusion_at
+from bus.ledger.storage import KEY_FILE, TileFiles
 from bus.ledger.tree import TreeReader
 from native.merkle import MerkleError, verify_consistency
 
@@ -34,30 +36,43 @@ class LedgerReader:
     """One ledger's directory; for use by several threads."""
 
     def __init__(self, directory: Path, verifier: NoteVerifier) -> None:
+        self.verifier = verifier
         self._files = TileFiles(directory)
         self._index = directory / "index.sqlite"
-        self._verifier = verifier
+
+    @classmethod
+    def open(cls, directory: Path) -> "LedgerReader":
+        """By the key that lies in the directory: for its owner, who need not be convinced. ValueError, OSError."""
+        return cls(directory, load_verifier(directory / KEY_FILE))
 
     def checkpoint(self) -> SignedCheckpoint:
         """The newest. FileNotFoundError when there is none, CheckpointInvalid when it is not this ledger's."""
         note = self._files.checkpoint()
         if note is None:
             raise FileNotFoundError(f"no checkpoint in {self._files.directory}; is this a ledger, and did it start?")
-        return verify_checkpoint(note, self._verifier)
+        return verify_checkpoint(note, self.verifier)
 
     def prove_entry(self, entry: bytes) -> EntryProof:
         """That the newest checkpoint's tree holds the entry. EntryUnknown, TreeDamaged, LedgerInconsistent."""
-        newest = self.checkpoint()
-        index = find_entry(self._index, entry)
-        if index is None or index >= newest.size:
-            raise EntryUnknown
-        path = TreeReader(newest.size, self._files.tile).inclusion(index)
-        proof = EntryProof(index, tuple(path), newest.note)
-        try:
-            verify_entry(proof, entry, self._verifier)
-        except ProofInvalid as error:
-            raise LedgerInconsistent("the stored tiles do not prove this entry", b"", newest.note) from error
+        (proof,) = self.prove_entries([entry])
         return proof
+
+    def prove_entries(self, entries: Sequence[bytes]) -> list[EntryProof]:
+        """As prove_entry, all for one checkpoint."""
+        newest = self.checkpoint()
+        reader = TreeReader(newest.size, self._files.tile)
+        proofs = []
+        for entry in entries:
+            index = find_entry(self._index, entry)
+            if index is None or index >= newest.size:
+                raise EntryUnknown
+            path = tuple(reader.inclusion(index))
+            try:
+                verify_inclusion_at(newest, index, path, entry)
+            except ProofInvalid as error:
+                raise LedgerInconsistent("the stored tiles do not prove this entry", b"", newest.note) from error
+            proofs.append(EntryProof(index, path, newest.note))
+        return proofs
 
     def prove_consistency(self, first: int, second: int = 0) -> tuple[list[bytes], SignedCheckpoint]:
         """That the tree of size `first` is the beginning of that of size `second` (0: the newest checkpoint's), and the

@@ -65,6 +65,7 @@ class Sequencer:
             self.checkpoint = verify_checkpoint(head.checkpoint, self._signer.verifier)
             self.positions: Mapping[str, Position] = head.sources
             self._edge = self._read_edge()
+        self._storage.put_key(self._signer.verifier.text + "\n")
         published = self._storage.checkpoint()
         for note in (*known, *([published] if published is not None else [])):
             self._verify_prefix(note)

@@ -2,23 +2,27 @@
 
 The directory may be served as it stands by any web server, except `head`, `index.sqlite` and `lock` (mode 0600):
 
-    tile/...      tiles and bundles of entries, as bus.ledger.tiles names them
-    checkpoint    the newest published checkpoint
-    head          the newest checkpoint with the sources' positions: the point of no return
-    index.sqlite  entry -> index (bus.ledger.index), made anew from the bundles when it is lost
+    tile/...        tiles and bundles of entries, as bus.ledger.tiles names them
+    checkpoint      the newest published checkpoint
+    ledger-key.txt  the public key that signs them
+    head            the newest checkpoint with the sources' positions: the point of no return
+    index.sqlite    entry -> index (bus.ledger.index), made anew from the bundles when it is lost
 """
 
 import fcntl
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from bus.ledger.tiles import ENTRIES, Tile
 from bus.ledger.tree import ENTRY_BYTES
 from pki.files import ensure_private_directory, write_atomic
 
-__all__ = ["DiskStorage", "LedgerLocked", "Storage", "TileFiles"]
+__all__ = ["KEY_FILE", "DiskStorage", "LedgerLocked", "Storage", "TileFiles"]
+
+
+KEY_FILE: Final = "ledger-key.txt"
 
 
 class LedgerLocked(Exception):
@@ -133,6 +137,12 @@ class DiskStorage(TileFiles):
     def put_head(self, data: bytes) -> None:
         """See Storage."""
         write_atomic(self.directory / "head", data)
+
+    def put_key(self, text: str) -> None:
+        """Lay the public key beside the checkpoints, unless it lies there."""
+        path = self.directory / KEY_FILE
+        if not path.exists() or path.read_bytes() != text.encode():
+            write_atomic(path, text.encode(), mode=0o644)
 
     def put_checkpoint(self, note: bytes) -> None:
         """See Storage."""

@@ -15,7 +15,7 @@ from vn.administrative.v1 import administrative_pb2 as pb
 from bus.engines.broker import Broker
 from bus.evidence.bundle import encode_bundle
 from bus.evidence.export import bundle_of_call, export_call
-from bus.evidence.verify import verify_bundle
+from bus.evidence.verify import LEDGER_STEPS, verify_bundle
 from bus.exchange import CallError, ProviderError
 from native.codec import decode_receipt, decode_request_header
 from native.journal import load_segments, read_groups
@@ -35,7 +35,8 @@ async def test_a_call_is_answered_and_provable_from_both_ends(tmp_path: Path) ->
     pinned = world.instance.policy_key_point
     made = bundle_of_call(told, snapshot=snapshot_of(world), policy_key=pinned)
     found = verify_bundle(encode_bundle(made), pinned)
-    assert [step.name for step in found.steps if not step.present] == ["admission", "admission signature"]
+    absent = [step.name for step in found.steps if not step.present]
+    assert absent == ["admission", "admission signature", *LEDGER_STEPS]
     journal = world.broker.config.journal
     exported = export_call(found.request.request_id, journal, snapshot=snapshot_of(world), policy_key=pinned)
     assert verify_bundle(encode_bundle(exported), pinned).outcome == "DONE"

@@ -11,6 +11,7 @@ import pytest
 
 from bus.edge.instance import Instance
 from bus.evidence.bundle import encode_bundle
+from bus.evidence.verify import LEDGER_STEPS
 from tests.support.nation import BROKER, CALLER, make_small_nation
 from tests.support.recorded_call import RecordedCall, bundle_of, record_call
 
@@ -152,7 +153,7 @@ def test_evidence_is_exported_from_the_journal_with_the_holders_body(call: Recor
     done = govbus("evidence", "export", call.header.request_id.hex(), *found)
     assert (done.returncode, done.stderr) == (0, "")
     steps = json.loads(govbus("verify", out, "--json").stdout)["steps"]
-    assert [step["name"] for step in steps if not step["present"]] == ["response body"]
+    assert [step["name"] for step in steps if not step["present"]] == ["response body", *LEDGER_STEPS]
 
 
 def test_evidence_of_a_call_that_is_not_there_is_one_line(call: RecordedCall, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from bus.edge.instance import Instance
 from bus.evidence.bundle import encode_bundle
 from bus.evidence.export import Body, NotInJournal, bundle_of_call, export_call, parse_request_id
-from bus.evidence.verify import verify_bundle
+from bus.evidence.verify import LEDGER_STEPS, verify_bundle
 from bus.exchange.evidence import CallEvidence
 from native.journal import JournalDamaged, JournalWriter
 from pki.gatekey import make_gate_key
@@ -32,6 +32,7 @@ def exported(call: RecordedCall, **bodies: Body) -> bytes:
         call.journal,
         snapshot=snapshot_of(call.instance),
         policy_key=call.instance.policy_key_point,
+        ledger=None,
         **bodies,
     )
     return encode_bundle(bundle)
@@ -40,7 +41,7 @@ def exported(call: RecordedCall, **bodies: Body) -> bytes:
 def test_what_is_exported_holds(instance: Instance) -> None:
     found = verify_bundle(exported(record_call(instance)), instance.policy_key_point)
     assert found.outcome == "DONE"
-    assert [step.name for step in found.steps if not step.present] == ["request body", "response body"]
+    assert [step.name for step in found.steps if not step.present] == ["request body", "response body", *LEDGER_STEPS]
 
 
 def test_with_the_holders_bodies_it_is_the_whole_bundle(instance: Instance) -> None:

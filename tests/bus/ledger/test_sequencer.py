@@ -61,7 +61,7 @@ def test_the_files_are_those_of_tlog_tiles(home: Path, key: NoteSigner) -> None:
     ledger(home, key, 200, 100)
     found = {str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()}
     assert found == {
-        *("checkpoint", "head", "lock", "index.sqlite"),
+        *("checkpoint", "head", "lock", "index.sqlite", "ledger-key.txt"),
         *("tile/0/000", "tile/entries/000", "tile/0/001.p/44", "tile/entries/001.p/44", "tile/1/000.p/1"),
     }
     assert {(home / name).stat().st_mode & 0o777 for name in ("head", "lock", "index.sqlite")} == {0o600}

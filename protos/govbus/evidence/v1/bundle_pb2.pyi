@@ -49,6 +49,9 @@ class Bundle(_message.Message):
     STATUS_DETAILS_FIELD_NUMBER: _builtins.int
     OUTCOME_GATE_KEY_FIELD_NUMBER: _builtins.int
     OUTCOME_GATE_KEY_SIGNATURE_FIELD_NUMBER: _builtins.int
+    LEDGER_KEY_FIELD_NUMBER: _builtins.int
+    INTENT_PROOF_FIELD_NUMBER: _builtins.int
+    OUTCOME_PROOF_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Version of this format: 1. Filled by the exporter."""
     policy_key: _builtins.bytes
@@ -105,6 +108,18 @@ class Bundle(_message.Message):
     """
     outcome_gate_key_signature: _builtins.bytes
     """The broker's Signature over it, at most 512 bytes; empty together with the key. Filled by the exporter."""
+    ledger_key: _builtins.bytes
+    """The ledger's public key as a C2SP verifier key (NAME+KEYID+BASE64, ASCII, at most 512 bytes); empty without proofs. A
+    convenience for a reader without a pinned key of his own, which the verifier says aloud. Filled by the exporter.
+    """
+    intent_proof: _builtins.bytes
+    """C2SP tlog-proof that the ledger holds `intent_entry`: index, path and signed checkpoint, at most 128 KiB; empty when
+    the exporter had no ledger. Filled by the exporter.
+    """
+    outcome_proof: _builtins.bytes
+    """The same for `outcome_entry`, with the same checkpoint; empty when the outcome is not in the ledger yet. Filled by
+    the exporter.
+    """
     def __init__(
         self,
         *,
@@ -131,10 +146,13 @@ class Bundle(_message.Message):
         status_details: _builtins.bytes = ...,
         outcome_gate_key: _builtins.bytes = ...,
         outcome_gate_key_signature: _builtins.bytes = ...,
+        ledger_key: _builtins.bytes = ...,
+        intent_proof: _builtins.bytes = ...,
+        outcome_proof: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission", b"admission", "admission_signature", b"admission_signature", "gate_key", b"gate_key", "gate_key_signature", b"gate_key_signature", "grpc_message", b"grpc_message", "intent_entry", b"intent_entry", "outcome_entry", b"outcome_entry", "outcome_gate_key", b"outcome_gate_key", "outcome_gate_key_signature", b"outcome_gate_key_signature", "policy_key", b"policy_key", "receipt", b"receipt", "receipt_signature", b"receipt_signature", "request_frames", b"request_frames", "request_header", b"request_header", "request_salt", b"request_salt", "request_signature", b"request_signature", "response_frames", b"response_frames", "response_header", b"response_header", "response_salt", b"response_salt", "response_signature", b"response_signature", "snapshot", b"snapshot", "status_details", b"status_details", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission", b"admission", "admission_signature", b"admission_signature", "gate_key", b"gate_key", "gate_key_signature", b"gate_key_signature", "grpc_message", b"grpc_message", "intent_entry", b"intent_entry", "intent_proof", b"intent_proof", "ledger_key", b"ledger_key", "outcome_entry", b"outcome_entry", "outcome_gate_key", b"outcome_gate_key", "outcome_gate_key_signature", b"outcome_gate_key_signature", "outcome_proof", b"outcome_proof", "policy_key", b"policy_key", "receipt", b"receipt", "receipt_signature", b"receipt_signature", "request_frames", b"request_frames", "request_header", b"request_header", "request_salt", b"request_salt", "request_signature", b"request_signature", "response_frames", b"response_frames", "response_header", b"response_header", "response_salt", b"response_salt", "response_signature", b"response_signature", "snapshot", b"snapshot", "status_details", b"status_details", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
