@@ -36,9 +36,8 @@ class _Units(AdministrativeUnitServiceServicer):
     async def ResolveUnit(self, request: pb.ResolveUnitRequest, context: Any) -> pb.ResolveUnitResponse:
         raise NotImplementedError
 
-    async def ListUnits(self, request: pb.ListUnitsRequest, context: Any) -> AsyncIterator[pb.ListUnitsResponse]:
+    def ListUnits(self, request: pb.ListUnitsRequest, context: Any) -> AsyncIterator[pb.ListUnitsResponse]:
         raise NotImplementedError
-        yield pb.ListUnitsResponse()
 
 
 async def _serve_govbus(home: Path) -> None:
