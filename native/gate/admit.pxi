@@ -91,7 +91,7 @@ cdef bint goes_on(const char *p, size_t n) noexcept nogil:
     if text_starts(p, n, b"govbus-"):
         return True                     # check 2 refused all but ours; ours replace what was there
     return (text_is(p, n, b"content-type") or text_is(p, n, b"te") or text_is(p, n, b"grpc-timeout")
-            or text_is(p, n, b"user-agent") or text_is(p, n, b"traceparent") or text_is(p, n, b"x-forwarded-proto"))
+            or text_is(p, n, b"traceparent") or text_is(p, n, b"x-forwarded-proto"))
 
 cdef bint opens(const char *p, size_t n) noexcept nogil:
     return text_is(p, n, b":status") or text_is(p, n, b"content-type")
@@ -161,6 +161,8 @@ cdef void admit(gate_call *c) noexcept nogil:
                      buf_of(PROCESS.gatekey_text, PROCESS.gatekey_text_size))
     envoy_set_header(c.f, HEADERS_REQUEST, buf_text(b"govbus-gatekey-signature-bin"),
                      buf_of(PROCESS.gatekey_proof_text, PROCESS.gatekey_proof_text_size))
+    # What a client writes there is neither signed nor recorded.
+    envoy_set_header(c.f, HEADERS_REQUEST, buf_text(b":authority"), buf_of(provider.cluster.p, provider.cluster.n))
     envoy_set_header(c.f, HEADERS_REQUEST, buf_text(b"govbus-cluster"), buf_of(provider.cluster.p, provider.cluster.n))
     envoy_clear_route_cache(c.f)
     gb_frames_init(&c.frames, GATE_BODY_LIMIT, 0 if c.kind == 2 else GATE_BODY_LIMIT + 5)

@@ -26,7 +26,8 @@ cdef enum:
     GATE_HEADERS_MAX = 64       # entries of one header map
     GATE_STRIP_MAX = 256        # beyond what the listener and clusters let through
     GATE_STRIP_BYTES = 65536
-    GATE_REFUSALS = 500         # journaled in a second, by the whole process
+    GATE_REFUSALS = 100         # journaled in a second for one peer
+    GATE_REFUSAL_ROWS = 1024
     GATE_KEY_MARGIN_MS = 60000  # a call admitted now must be answered before the gate key ends
     GATE_SKEW_MS = 30000
     GATE_HOLD_MS = 90000

@@ -10,6 +10,10 @@
 #     the streams that Envoy now cuts are still journaled; when the extension is destroyed, after the last stream, the
 #     journal is flushed and its thread joined. Both steps may run without the other.
 
+cdef struct gate_refusals:
+    i64 second
+    u32 count                       # journaled in that second
+
 cdef struct gate_process:
     bint ready
     const char *broker              # SPIFFE ID of this instance
@@ -29,8 +33,7 @@ cdef struct gate_process:
     bint closing                    # wakes nobody; under wake_lock
     gb_mutex wake_lock
     i64 gatekey_end_ms              # last moment of the gate key's validity
-    i64 refusal_second              # how many refusals were journaled in it; under refusal_lock
-    u32 refusals
+    gate_refusals refusals[GATE_REFUSAL_ROWS]   # under refusal_lock
     gb_mutex refusal_lock
     gate_policy *policy             # in force; under policy_lock
     gb_mutex policy_lock

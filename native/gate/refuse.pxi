@@ -4,7 +4,7 @@
 #
 # Rules
 #  1. After refuse() the stream is not touched again: the caller returns its hook's stop value.
-#  2. A refusal of checks 7-10 is journaled without waiting, up to GATE_REFUSALS a second; an earlier one is only counted.
+#  2. A refusal of checks 7-10 is journaled without waiting, up to GATE_REFUSALS a second and peer; an earlier one is only counted.
 #  3. A refusal after the intent is sent once the outcome is durable, and carries the receipt.
 
 cdef size_t put_field(u8 *out, u32 tag, const void *p, size_t n) noexcept nogil:
@@ -104,23 +104,25 @@ cdef void refuse(gate_call *c, u32 reason) noexcept nogil:
         add_reply(&reply, b"govbus-gatekey-signature-bin", PROCESS.gatekey_proof_text, PROCESS.gatekey_proof_text_size)
     envoy_send_response(c.f, 200, reply.headers, reply.count, buf_of(NULL, 0), buf_of(name.p, name.n))
 
-cdef bint may_record_refusal() noexcept nogil:
+cdef bint may_record_refusal(u32 peer) noexcept nogil:
     # One peer can repeat one signed request for ever, at no cost to itself. Refusals may not fill the disk that intents
-    # need: beyond GATE_REFUSALS a second they are counted only.
+    # need: beyond GATE_REFUSALS a second they are counted only. The share is the peer's (peers are folded onto
+    # GATE_REFUSAL_ROWS), so that none can hide the refusals of others.
     cdef i64 second = gb_mono_ns() / 1000000000
+    cdef gate_refusals *row = &PROCESS.refusals[peer % GATE_REFUSAL_ROWS]
     cdef bint room
     gb_mutex_lock(&PROCESS.refusal_lock)
-    if PROCESS.refusal_second != second:
-        PROCESS.refusal_second = second
-        PROCESS.refusals = 0
-    PROCESS.refusals += 1
-    room = PROCESS.refusals <= GATE_REFUSALS
+    if row.second != second:
+        row.second = second
+        row.count = 0
+    row.count += 1
+    room = row.count <= GATE_REFUSALS
     gb_mutex_unlock(&PROCESS.refusal_lock)
     return room
 
 cdef void refuse_recorded(gate_call *c, u32 reason) noexcept nogil:
     # Checks 7-10: the refusal goes to the journal, which nobody waits for.
-    cdef gb_ticket *ticket = gb_ticket_new(GB_J_REFUSAL) if may_record_refusal() else NULL
+    cdef gb_ticket *ticket = gb_ticket_new(GB_J_REFUSAL) if may_record_refusal(c.peer) else NULL
     if ticket == NULL:
         envoy_increment_counter(c.f, c.config.metrics.unrecorded, NULL, 0, 1)
     else:

@@ -67,7 +67,7 @@ ANSWERED: Headers = [
 ]
 TRACE = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 FORWARDED = {
-    *(":method", ":scheme", ":path", ":authority", "content-type", "te", "grpc-timeout", "user-agent", "traceparent"),
+    *(":method", ":scheme", ":path", ":authority", "content-type", "te", "grpc-timeout", "traceparent"),
     *("govbus-request-bin", "govbus-signature-bin", "govbus-salt-bin"),
     *("govbus-admission-bin", "govbus-admission-signature-bin", "govbus-gatekey-bin", "govbus-gatekey-signature-bin"),
 }
@@ -82,6 +82,7 @@ def test_provider_sees_only_what_the_protocol_names(world: World) -> None:
     assert set(names) == FORWARDED
     assert len(names) == len(set(names))
     assert seen.value("traceparent") == TRACE[1]
+    assert seen.value(":authority") == "population.mps.gov.bus.test.example"
     assert seen.trailers == []
     for key, value in request.metadata:
         assert seen.value(key) == value
