@@ -8,7 +8,7 @@ three digits, all but the last behind an `x`.
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ENTRIES", "WIDTH", "Tile", "bundle_at", "tile_at", "tiles_of"]
+__all__ = ["ENTRIES", "WIDTH", "Tile", "tile_at"]
 
 WIDTH: Final = 256
 ENTRIES: Final = -1
@@ -47,20 +47,3 @@ def tile_at(level: int, number: int, size: int) -> Tile:
     if width <= 0:
         raise ValueError("the tree is too small for that tile")
     return Tile(level, number, min(width, WIDTH))
-
-
-def bundle_at(number: int, size: int) -> Tile:
-    """The bundle of entries as it stands in a tree of `size` leaves."""
-    return tile_at(ENTRIES, number, size)
-
-
-def tiles_of(size: int) -> list[Tile]:
-    """The partial bundle and the partial tiles, by level, at the right edge of a tree of `size` leaves."""
-    found = [Tile(ENTRIES, size // WIDTH, size % WIDTH)] if size % WIDTH else []
-    level = 0
-    while size >> 8 * level:
-        count = size >> 8 * level
-        if count % WIDTH:
-            found.append(Tile(level, count // WIDTH, count % WIDTH))
-        level += 1
-    return found
