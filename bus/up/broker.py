@@ -19,6 +19,7 @@ from pki.certificates import build_csr
 from pki.credentials import store_credentials
 from pki.identity import SubsystemId
 from pki.keys import encode_private_key, generate_private_key, signing_key_id
+from pki.profiles import MAX_TLS_VALIDITY
 from pki.trust import parse_pem_certificates
 
 __all__ = ["Fresh", "certificate_ends", "live_digest", "make_fresh", "renewal_time"]
@@ -40,10 +41,12 @@ class Fresh:
         store_credentials(home, self.key_pem, self.chain_pem, self.trust_pem)
 
 
-def make_fresh(authority: Authority, broker: SubsystemId, *, now: datetime) -> Fresh:
+def make_fresh(
+    authority: Authority, broker: SubsystemId, *, now: datetime, lifetime: timedelta = MAX_TLS_VALIDITY
+) -> Fresh:
     """A new key and certificate, and the change that makes it live."""
     key = generate_private_key()
-    issued = authority.issue_from_csr(build_csr(key, broker), broker, now=now)
+    issued = authority.issue_from_csr(build_csr(key, broker), broker, now=now, lifetime=lifetime)
     return Fresh(_change(issued, broker), encode_private_key(key), issued.chain_pem, authority.trust.pem)
 
 

@@ -75,6 +75,7 @@ def look(layout: Layout, now_ms: int) -> list[Part]:
         _postgres(layout, found),
         _registry(found),
         _publisher(found, now_ms),
+        _enrolment(found),
         _broker(layout, found, now_ms),
         _certificates(layout, found, now_ms),
     ]
@@ -142,6 +143,16 @@ def _publisher(found: _Found, now_ms: int) -> Part:
     if behind > 0 and found.head is not None and now_ms - found.head[1] > _SETTLING_MS:
         return Part("publisher", State.STALE, since, facts, f"why: govbus logs publisher; {goes_on}")
     return Part("publisher", State.UP, since, facts, "")
+
+
+def _enrolment(found: _Found) -> Part:
+    listen = found.told.get("enrolment")
+    if listen is None:
+        return Part("enrolment", State.DOWN, None, {}, "it starts with the supervisor")
+    facts, since = {"listen": listen}, iso(found.told.get("since_ms"))
+    if found.head is None:
+        return Part("enrolment", State.STALE, since, facts, "nobody can enrol until the registry is there")
+    return Part("enrolment", State.UP, since, facts, "")
 
 
 def _broker(layout: Layout, found: _Found, now_ms: int) -> Part:

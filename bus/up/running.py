@@ -3,11 +3,11 @@
 1. PostgreSQL (ours, or somebody's behind --database-url) and the registry's database
 2. keys, the registry's founding, the broker's certificate (bus.up.found)
 3. the publisher: from here on snapshots follow the log
-4. the broker: Envoy with the gate
+4. the registry's services on the bus, and the enrolment listener
+5. the broker: Envoy with the gate
 
 A part that comes later needs those before it to start, and goes on without them: with PostgreSQL gone calls are served
-by the last snapshots. Enrolment's listener and the services of the bus itself, which need a registry and a broker, are
-parts that go between 3 and 4 and after 4: one more method here that enters a context, and one more entry in `tell`.
+by the last snapshots. Another part is one more method here that enters a context, and one more entry in `tell`.
 """
 
 import contextlib
@@ -31,6 +31,7 @@ from bus.registry.event import LogBroken
 from bus.registry.fold import Act
 from bus.registry.refusal import Refusal
 from bus.registry.registry import Registry
+from bus.registry.service_run import RegistryServices
 from bus.registry.store import EventStore
 from bus.up import found
 from bus.up.broker import Fresh, make_fresh, renewal_time
@@ -46,6 +47,7 @@ __all__ = ["FAILURES", "Options", "Running", "now_ms"]
 
 _ROOM_BYTES = 300 << 20  # the journal reserves its segments, PostgreSQL its own
 _RETRY_SECONDS = 60.0
+_TICK_FAILURES = (EngineError, Refusal, ProfileError, LogBroken, OSError)
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,7 @@ class Running:
         self._seen: dict[str, _Seen] = {}
         self._server_version = ""
         self.publisher: Publisher | None = None
+        self.services: RegistryServices | None = None
         self.broker: Broker | None = None
         self._renewal: tuple[Fresh, int] | None = None
         self._renew_after = 0.0
@@ -112,7 +115,7 @@ class Running:
 
     def __exit__(self, *_: object) -> None:
         self._phase = "stopping"
-        self._say("ending: broker, publisher, PostgreSQL")
+        self._say("ending: broker, services, publisher, PostgreSQL")
         self._parts.close()
 
     @property
@@ -139,6 +142,7 @@ class Running:
         found.found_registry(layout, facts, self.registry, authority, now=now, listen=self._options.listen)
         found.provide_broker(layout, facts, self.registry, authority, lambda: datetime.now(UTC))
         self._start_publisher()
+        self._start_services()
         self._start_broker()
         self._phase = "running"
 
@@ -178,6 +182,19 @@ class Running:
         publisher = Publisher(self.layout.state, self.registry, signer, now_ms, _tell_publication)
         self.publisher = self._parts.enter_context(publisher)
 
+    def _start_services(self) -> None:
+        member = self.facts.broker.rpartition("/")[0]
+        self._say(f"registry services: {member}/registry, enrolment listener")
+        services = RegistryServices(
+            self.layout.state,
+            self.registry,
+            lambda: Authority.open(self.layout.state, self.facts.trust_domain, now=datetime.now(UTC)),
+            FileSigner.load(self.layout.policy_signing_key).public_point,
+            now_ms,
+            path=f"{member}/registry",
+        )
+        self.services = self._parts.enter_context(services)
+
     def _start_broker(self) -> None:
         self._say(f"broker {self.facts.broker}: Envoy with the gate")
         broker = Broker(self.layout.broker_home(self.facts.broker))
@@ -197,9 +214,14 @@ class Running:
                 seen.look()
         try:
             self._renew()
-        except (EngineError, Refusal, ProfileError, LogBroken, OSError) as error:
+        except _TICK_FAILURES as error:
             self._renewal, self._renew_after = None, time.monotonic() + _RETRY_SECONDS
             log.warning("the broker's certificate is not renewed: %s; tried again in a minute", error)
+        try:
+            if self.services is not None:
+                self.services.tick()
+        except _TICK_FAILURES as error:
+            log.warning("the registry's own certificate is not looked after: %s; tried again in a minute", error)
 
     def _renew(self) -> None:
         """Issue, record, and use it when it has been published."""
@@ -227,7 +249,9 @@ class Running:
             parts["postgres"]["version"] = self._server_version
         if "broker" in parts:
             parts["broker"] |= self._tell_broker()
+        services = self.services
         return {
+            "enrolment": None if services is None else str(services.enrolment),
             "phase": self._phase,
             "since_ms": self._began_ms,
             "publisher": None if last is None else _publication(last),

@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+from bus.engines.postgres import Postgres
+from bus.engines.postgres_owners import ADMINISTRATOR
 from bus.up.layout import Layout
 from bus.up.process import supervisor_pid
 from tests.bus.cli.conftest import COMMAND, Commands
@@ -48,6 +52,7 @@ def test_everything_is_up_after_the_first_start(instance: Commands) -> None:
         "postgres",
         "registry",
         "publisher",
+        "enrolment",
         "broker",
         "certificates",
     ]
@@ -89,7 +94,7 @@ def test_wipe_deletes_only_an_instance(fresh: Commands, tmp_path: Path) -> None:
 
 def test_start_that_was_killed_at_any_moment_is_taken_up_again(fresh: Commands) -> None:
     source = random.Random(20261121)
-    for _ in range(3):
+    for _ in range(2):
         starting = subprocess.Popen(
             [*COMMAND, "up"], env=fresh.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -138,6 +143,22 @@ def test_foreground_ends_in_order_at_an_interrupt(fresh: Commands) -> None:
     assert running.returncode == 0, said
     assert supervisor_pid(Layout(fresh.state)) is None
     assert not list((fresh.state / "postgres" / "data").glob("postmaster.pid"))
+
+
+def test_somebody_elses_database_is_used_and_remembered(fresh: Commands, postgres_server: Postgres) -> None:
+    dba = postgres_server.database("operator")
+    password = (postgres_server.home / "passwords" / ADMINISTRATOR).read_text()
+    server = make_conninfo(host=str(postgres_server.sockets), dbname="postgres", user=ADMINISTRATOR, password=password)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("ALTER ROLE operator CREATEROLE CREATEDB")
+    fresh.run("up", "--database-url", dba.dsn)
+    assert fresh.part("postgres")["facts"] == {"server": "behind --database-url"}
+    added = ("member", "add", "gov/mps", "--name-vi", "a", "--name-en", "b", "--reason", "x")
+    assert fresh.json(*added)["in_force"]["version"] > 1
+    fresh.run("down")
+    assert fresh.run("up").status == 0
+    assert fresh.json("status")["up"] is True
+    assert not (fresh.state / "postgres" / "data").exists()
 
 
 def test_directory_of_a_file_made_instance_is_refused(fresh: Commands) -> None:
