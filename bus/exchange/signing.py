@@ -1,8 +1,8 @@
 """Signs headers, many at once: one signature for everything asked for in the same turn of the event loop.
 
 Rules:
-1. A lone header is signed in the next turn of the loop: whoever comes after 1 ms of quiet waits for nobody.
-2. Under load batches begin at least 1 ms apart, and as many milliseconds as they lately had headers, up to 4; no header
+1. A lone header is signed in the next turn of the loop: whoever comes after that much quiet (2) waits for nobody.
+2. Under load batches begin at least 1 ms apart, and as many milliseconds as they lately had headers, up to 3; no header
    waits longer than that for its turn. One caller who waits for each answer never has company, and never waits for it.
    Each batch spares everybody who verifies: broker, provider and client check one signature for all of it.
 3. A batch has at most 1,024 leaves (protocol.md 2); what is beyond goes into the next.
@@ -25,7 +25,7 @@ __all__ = ["BatchSigner", "HeaderSigner"]
 
 MAX_BATCH: Final = 1024
 MIN_INTERVAL_S: Final = 0.001
-MAX_INTERVAL_S: Final = 0.004
+MAX_INTERVAL_S: Final = 0.003
 SLOW_S: Final = 0.0002
 # Weight of the newest batch in the running mean of their sizes.
 _NEWEST: Final = 0.2
