@@ -1,0 +1,46 @@
+"""Enrolment as two people do it: the operator issues a token, the newcomer enrols with it, each with one command."""
+
+import time
+from pathlib import Path
+
+from bus.exchange import connect_blocking, load_client_config  # isort: skip - before gRPC
+
+from govbus.registry.v1 import directory_pb2, directory_pb2_grpc
+
+from tests.bus.cli.conftest import Commands
+
+NEWCOMER = "gov/moh/vaccination"
+DIRECTORY = "govbus.registry.v1.DirectoryService"
+WHY = ("--reason", "joins in November", "--operator", "ops:alice")
+
+
+def test_newcomer_joins_by_token_and_calls_through_the_bus(instance: Commands, tmp_path: Path) -> None:
+    instance.run("member", "add", "gov/moh", "--name-vi", "Bộ Y tế", "--name-en", "Health", *WHY)
+    instance.run("subsystem", "add", NEWCOMER, *WHY)
+    grant = ("--client", NEWCOMER, "--provider", "gov/ndc/registry", "--method", f"/{DIRECTORY}/*")
+    instance.run("grant", "add", "moh-reads", *grant, "--purpose", "directory", *WHY)
+    token = instance.run("token", "issue", NEWCOMER, *WHY).stdout
+
+    def enrol(name: str, status: int = 0) -> str:
+        file = tmp_path / "token"
+        file.write_text(token)
+        done = instance.run("enrol", tmp_path / name, "--token-file", file, status=status)
+        return done.stderr if status else done.stdout
+
+    assert f"{NEWCOMER} is enrolled" in enrol("first")
+    assert enrol("second", status=2).startswith("govbus: TOKEN_USED: ")
+    assert "holds credentials already" in enrol("first", status=2)
+    (issued,) = (one for one in instance.json("history") if one["kind"] == "token.issued")
+    assert (issued["operator"], issued["reason"]) == ("ops:alice", "joins in November")
+
+    time.sleep(12)  # the signing key starts
+    with connect_blocking(load_client_config(tmp_path / "first" / "config.yaml")) as channel:
+        stub = directory_pb2_grpc.DirectoryServiceStub(channel.using(purpose="directory", case_id="first-call"))
+        found = stub.ListSubsystems(directory_pb2.ListSubsystemsRequest(member="gov/moh"), timeout=20)
+    assert [one.path for one in found.subsystems] == [NEWCOMER]
+
+
+def test_commands_say_what_is_wrong(instance: Commands, tmp_path: Path) -> None:
+    assert "no subsystem" in instance.refused("token", "issue", "gov/none/none", *WHY)
+    (tmp_path / "token").write_text("nonsense\n")
+    assert "no enrolment token" in instance.refused("enrol", tmp_path / "home", "--token-file", tmp_path / "token")
