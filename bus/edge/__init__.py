@@ -4,6 +4,7 @@
                               `policy_methods`)
 - `bus.edge.policy_model`     the policy as a value; which part of it a subsystem receives
 - `bus.edge.snapshot_files`   policy -> signed snapshots: the broker's whole one, a scoped one for each subsystem
+- `bus.edge.publisher`        follows the registry's log, so that snapshots say what it says (`publisher_homes`)
 - `bus.edge.settings`         one Envoy's settings; `envoy_config` renders the files it reads (`envoy_listener`,
                               `envoy_clusters`, `envoy_replies`)
 - `bus.edge.nation`           a few lines that describe an instance; `instance` makes, publishes and renews it on disk
