@@ -7,7 +7,7 @@ docs/formats.md, "Policy tables"; the readable definition of the lookups is nati
 
 import secrets
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from native._fast import PolicyView, build_index
 from native.policy_types import (
@@ -38,6 +38,8 @@ __all__ = [
 
 _SECTIONS = 15
 _HEADER = 320
+_CERTIFICATE = struct.Struct("<32sqI4x")
+_CERTIFICATES_AT = 32 + 2 * 16
 
 
 class _Strings:
@@ -112,7 +114,7 @@ def _keys(tables: PolicyTables, numbers: dict[str, int]) -> bytes:
 
 
 def _certificates(tables: PolicyTables, numbers: dict[str, int]) -> bytes:
-    pack = struct.Struct("<32sqI4x").pack
+    pack = _CERTIFICATE.pack
     for certificate in tables.certificates:
         if len(certificate.digest) != 32:
             raise PolicyError("value", f"a certificate digest of {certificate.subsystem} has the wrong length")
@@ -200,6 +202,7 @@ class Policy:
 
     def __init__(self, tables: bytes) -> None:
         self._view = PolicyView(tables)
+        self._tables = tables
         self.counts = self._view.counts
         self.certificate = self._view.certificate
         self.find_subsystem = self._view.find_subsystem
@@ -211,6 +214,12 @@ class Policy:
     def subsystem(self, index: int) -> Subsystem:
         id, member, cluster, active, is_broker = self._view.subsystem(index)
         return Subsystem(id, member, active, is_broker, cluster)
+
+    def certificates(self) -> Iterator[Certificate]:
+        """Every live certificate, for telling others of them; `certificate` is the question that calls ask."""
+        at, count, size = struct.unpack_from("<QII", self._tables, _CERTIFICATES_AT)
+        for digest, not_after, subsystem in _CERTIFICATE.iter_unpack(self._tables[at : at + count * size]):
+            yield Certificate(digest, self._view.subsystem(subsystem)[0], not_after)
 
     def key(self, key_id: bytes) -> SigningKey | None:
         """The signing key with this id, whoever's and whether valid now or not: the caller judges both."""

@@ -1,4 +1,6 @@
-"""The providers as Envoy sees them: one cluster each, HTTP/2 over TLS 1.3, pinned to the provider's exact DNS name.
+"""The providers as Envoy sees them: one cluster each, HTTP/2 over TLS 1.3, pinned to the provider's exact DNS name and
+to its certificates that the policy snapshot lists as live (protocol.md 1): what left the snapshot is not sent to.
+A change of these makes the cluster anew: what runs on the former one's connections ends there, what comes goes by it.
 
 An endpoint leaves the balance only for failing to connect: what a provider answers is its own business, signed, and
 another instance of it would answer the same. Names are resolved only where the policy gives names.
@@ -23,7 +25,9 @@ def _provider(settings: EdgeSettings, upstream: Upstream) -> Json:
     tls = typed(
         "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
         {
-            "common_tls_context": tls_context(settings.directory, peer_dns_name=upstream.dns_name),
+            "common_tls_context": tls_context(
+                settings.directory, peer_dns_name=upstream.dns_name, peer_certificates=upstream.certificates
+            ),
             "sni": upstream.dns_name,
             "allow_renegotiation": False,
             "max_session_keys": 0,

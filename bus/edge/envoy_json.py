@@ -46,15 +46,21 @@ def address(host: str, port: int) -> Json:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
-def tls_context(directory: Path, *, peer_dns_name: str | None) -> Json:
+def tls_context(
+    directory: Path, *, peer_dns_name: str | None, peer_certificates: Sequence[bytes] | None = None
+) -> Json:
     """Both hops: TLS 1.3 only, h2 only, P-256 certificates, the peer's chain up to the instance root.
 
-    With `peer_dns_name` the peer must hold a certificate for exactly that name. Without it any certificate of this
-    instance opens a connection; what it may do is judged on every call by the gate (protocol.md 4, checks 1 and 3).
+    With `peer_dns_name` the peer must hold a certificate for exactly that name, with `peer_certificates` one of these
+    (SHA-256 of the DER): an empty list is met by nobody, where Envoy would take it for no list. Without a name any
+    certificate of this instance opens a connection; what it may do is judged on every call by the gate (protocol.md 4,
+    checks 1 and 3).
     """
     validation: Json = {}
     if peer_dns_name is not None:
         validation["match_typed_subject_alt_names"] = [{"san_type": "DNS", "matcher": {"exact": peer_dns_name}}]
+    if peer_certificates is not None:
+        validation["verify_certificate_hash"] = [one.hex() for one in sorted(peer_certificates)] or [bytes(32).hex()]
     return {
         "alpn_protocols": ["h2"],
         "tls_params": {

@@ -108,7 +108,11 @@ class Instance:
         return compiled
 
     def renew(self, *, now: datetime, paths: Sequence[str] | None = None) -> CompiledPolicy:
-        """New TLS certificates for everyone, or for `paths`; then publish, which makes them live."""
+        """New TLS certificates for everyone, or for `paths`; then publish, which makes them live.
+
+        KNOWN: the former ones are dead at once, so that calls are refused until the subsystem has read its new one
+        (half a second; they may be repeated). The registry's renewal (protocol.md 1) lets both live: no gap.
+        """
         authority = Authority.open(self.state, self.trust_domain, now=now)
         for subsystem in self.policy().tables.subsystems:
             identity = parse_spiffe_id(subsystem.id)

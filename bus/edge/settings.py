@@ -42,6 +42,9 @@ class Upstream:
 
     dns_name: str
     endpoints: tuple[Endpoint, ...]
+    certificates: tuple[bytes, ...] | None = None
+    """SHA-256 of its live certificates, by the policy snapshot; with none of them nobody is it. None (no list): any
+    certificate of the instance with that name. For benchmarks and tests of Envoy itself only, as a bare edge is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """One broker instance that runs: its directory (bus.edge.broker_file) in, a supervised Envoy with the gate out.
 
 The policy is followed by watching two files that are replaced by rename: a new snapshot is copied under a name of its
-own, so that what the gate was told to map never changes under it, and handed over through ECDS; new endpoints become
-new clusters. The gate verifies a snapshot itself; it is verified here too, so that a wrong file is said at the start
-and never offered.
+own, so that what the gate was told to map never changes under it, and handed over through ECDS; endpoints and the
+providers' live certificates become clusters. The gate verifies a snapshot itself; it is verified here too, so that a
+wrong file is said at the start and never offered.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from bus.edge.settings import GATE_MODULE, EdgeSettings, GateFilter, TlsFiles, U
 from bus.edge.snapshot_files import parse_endpoints
 from bus.engines.envoy import Envoy, GateStart
 from bus.engines.supervisor import EngineError
-from native.snapshot import BROKER_SCOPE, SnapshotError, verify_snapshot
+from native.snapshot import BROKER_SCOPE, SnapshotError, VerifiedSnapshot, verify_snapshot
 from pki.credentials import load_credentials
 from pki.errors import ProfileError
 from pki.files import ensure_private_directory, write_atomic
@@ -142,13 +142,18 @@ class Broker:
             return False
         self._stamps = now
         endpoints = parse_endpoints(config.endpoints.read_bytes())
+        verified = self._take_snapshot(config.snapshot.read_bytes())
+        live: dict[str, list[bytes]] = {provider: [] for provider in endpoints}
+        for one in verified.policy.certificates():
+            if one.subsystem in live:
+                live[one.subsystem].append(one.digest)
         self._upstreams = tuple(
-            Upstream(parse_spiffe_id(provider).dns_name, addresses) for provider, addresses in sorted(endpoints.items())
+            Upstream(parse_spiffe_id(provider).dns_name, addresses, tuple(live[provider]))
+            for provider, addresses in sorted(endpoints.items())
         )
-        self._gate = self._take_snapshot(config.snapshot.read_bytes())
         return True
 
-    def _take_snapshot(self, data: bytes) -> GateFilter:
+    def _take_snapshot(self, data: bytes) -> VerifiedSnapshot:
         config = self.config
         floor = self._gate.version if self._gate else 0
         try:
@@ -164,7 +169,8 @@ class Broker:
         for old in sorted(self._snapshots.glob("*.bin"))[:-_KEPT_SNAPSHOTS]:
             with contextlib.suppress(OSError):
                 old.unlink()
-        return GateFilter(path, verified.header.version, digest)
+        self._gate = GateFilter(path, verified.header.version, digest)
+        return verified
 
     def _settings(self, admin: Path) -> EdgeSettings:
         config = self.config

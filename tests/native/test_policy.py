@@ -69,6 +69,11 @@ def test_a_peer_is_known_by_a_live_certificate_only(view: Opener) -> None:
         policy.certificate(octets(1, 31))
 
 
+def test_every_live_certificate_is_told() -> None:
+    assert SMALL.certificates
+    assert tuple(Policy(small_tables()).certificates()) == tuple(SMALL.certificates)
+
+
 @views
 def test_a_key_belongs_to_one_subsystem(view: Opener) -> None:
     policy = view(small_tables())

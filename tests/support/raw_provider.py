@@ -129,6 +129,11 @@ class RawProvider:
         self._thread.start()
         self._run(self._open())
 
+    def restart(self) -> None:
+        """End every connection and listen again, with the credentials that lie in `home` by now."""
+        self._run(self._close())
+        self._run(self._open())
+
     def stop(self) -> None:
         """End every connection."""
         self._run(self._close())
