@@ -26,11 +26,12 @@ def integrate(world: World, folder: Path) -> Path:
         keys = SnapshotFile(snapshot, policy_key, instance.trust_domain, "broker").load().key
         broker = instance.subsystem_id(path).spiffe_id
         sources.append(JournalSource(world.journal(path), broker, keys, time.monotonic))
-    with Sequencer(folder / "ledger", signer) as sequencer:
-        ledger = Ledger(sequencer, sources, lambda: time.monotonic_ns() // 1_000_000)
-        while ledger.round():
-            pass
-        for name, source in ledger.status().sources.items():
-            if source.error:
-                raise DemoError(f"{name} is not in the ledger: {source.error}")
+    with (
+        Sequencer(folder / "ledger", signer) as sequencer,
+        Ledger(sequencer, sources, lambda: time.monotonic_ns() // 1_000_000) as ledger,
+    ):
+        while ledger.round() or ledger.status().lag_ms is None:
+            for name, source in ledger.status().sources.items():
+                if source.error:
+                    raise DemoError(f"{name} is not in the ledger: {source.error}")
     return folder / "ledger"

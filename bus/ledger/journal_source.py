@@ -91,6 +91,8 @@ class JournalSource:
     def read(self, position: Position | None) -> Portion:
         """See Source. A portion is about a megabyte of journal."""
         try:
+            if not self._directory.is_dir():
+                raise SourceUnavailable("there is no such journal directory yet; is the path right?")
             # Listed before anything is read: a segment that has a follower now is finished.
             segments = sorted(int(file.name[8:28]) for file in self._directory.glob("journal-*.seg"))
             if not position and not segments:

@@ -1,7 +1,9 @@
-"""The ledger at work: looks at every source in turn, integrates what is new, and publishes a checkpoint for it.
+"""The ledger at work: looks at every source, integrates what is new, and publishes a checkpoint for it.
 
-1. A round reads each source once and integrates all portions as one batch; while any source had more, the next round
-   follows at once, else after `pause_s`. So new entries are in a checkpoint within a second while the disk keeps up.
+1. A round asks each source once, all at the same time, and integrates what they answer as one batch; while any source
+   had more, the next round follows at once, else after `pause_s`. So new entries are in a checkpoint within a second
+   while the disk keeps up. A source that takes longer than `patience_s`, for its database is gone, is heard in a later
+   round and keeps nobody waiting.
 2. A source that cannot be read, or is refused, does not stop the others; it is asked again each second. A refusal is
    logged once, and its evidence is in `status`.
 3. What fails in the ledger itself (disk, sequencer) ends `run` with that error: whoever supervises starts it anew.
@@ -10,8 +12,10 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from bus.ledger.checkpoint import SignedCheckpoint
 from bus.ledger.head import Position
@@ -24,6 +28,7 @@ log = logging.getLogger(__name__)
 
 PAUSE_S: Final = 0.2
 RETRY_MS: Final = 1_000
+PATIENCE_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class _Followed:
     """What is known of a source between rounds."""
 
     source: Source
+    asked: Future[Portion] | None = None
+    asked_at_ms: int = 0
     complete_at_ms: int | None = None
     error: str = ""
     evidence: Mapping[str, bytes] = field(default_factory=dict)
@@ -62,10 +69,16 @@ class _Followed:
 
 
 class Ledger:
-    """`run` is for one thread; `status` and `checkpoint` for any."""
+    """`run` and `round` are for one thread; `status` and `checkpoint` for any. Closing waits for what is being read."""
 
     def __init__(
-        self, sequencer: Sequencer, sources: Sequence[Source], clock_ms: Callable[[], int], *, pause_s: float = PAUSE_S
+        self,
+        sequencer: Sequencer,
+        sources: Sequence[Source],
+        clock_ms: Callable[[], int],
+        *,
+        pause_s: float = PAUSE_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """`clock_ms` never runs backwards: lag is measured by it. ValueError when two sources have one name."""
         self._sequencer = sequencer
@@ -74,6 +87,20 @@ class Ledger:
             raise ValueError("two sources have the same name; each instance has one journal directory")
         self._clock_ms = clock_ms
         self._pause_s = pause_s
+        self._patience_s = patience_s
+        self._readers = ThreadPoolExecutor(max_workers=max(1, len(sources)), thread_name_prefix="ledger-source")
+
+    def close(self) -> None:
+        """Stop reading; the sources may be closed after this, and the sequencer."""
+        self._readers.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     def checkpoint(self) -> SignedCheckpoint:
@@ -88,10 +115,11 @@ class Ledger:
 
     def round(self) -> bool:
         """Rule 1, once; whether some source had more."""
-        began_ms = self._clock_ms()
+        self._ask()
+        wait([one.asked for one in self._followed.values() if one.asked], timeout=self._patience_s)
         portions: dict[str, Portion] = {}
         for name, followed in self._followed.items():
-            portion = self._read(followed, began_ms)
+            portion = self._heard(followed)
             if portion is not None:
                 portions[name] = portion
         entries = [entry for portion in portions.values() for entry in portion.entries]
@@ -100,7 +128,7 @@ class Ledger:
             self._sequencer.integrate(entries, moved)
         for name, portion in portions.items():
             if portion.complete:
-                self._followed[name].complete_at_ms = began_ms
+                self._followed[name].complete_at_ms = self._followed[name].asked_at_ms
         return any(portion.more for portion in portions.values())
 
     def status(self) -> LedgerStatus:
@@ -122,17 +150,25 @@ class Ledger:
     def _position(self, name: str) -> Position | None:
         return self._sequencer.positions.get(name)
 
-    def _read(self, followed: _Followed, now_ms: int) -> Portion | None:
-        """Rule 2."""
-        if now_ms < followed.again_at_ms:
+    def _ask(self) -> None:
+        """Every source that is not being read already, and that rule 2 does not let rest."""
+        now_ms = self._clock_ms()
+        for name, one in self._followed.items():
+            if one.asked is None and now_ms >= one.again_at_ms:
+                one.asked, one.asked_at_ms = self._readers.submit(one.source.read, self._position(name)), now_ms
+
+    def _heard(self, followed: _Followed) -> Portion | None:
+        """What a source answered, None while it has not; rule 2."""
+        if followed.asked is None or not followed.asked.done():
             return None
+        asked, followed.asked = followed.asked, None
         try:
-            portion = followed.source.read(self._position(followed.source.name))
+            portion = asked.result()
         except (SourceUnavailable, SourceRefused) as error:
             refused = isinstance(error, SourceRefused)
             if str(error) != followed.error:
                 log.log(logging.ERROR if refused else logging.WARNING, "%s: %s", followed.source.name, error)
-            followed.error, followed.again_at_ms = str(error), now_ms + RETRY_MS
+            followed.error, followed.again_at_ms = str(error), self._clock_ms() + RETRY_MS
             followed.evidence = error.evidence if isinstance(error, SourceRefused) else {}
             return None
         followed.error, followed.evidence = "", {}

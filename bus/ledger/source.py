@@ -34,7 +34,7 @@ class Portion:
 
 
 class Source(Protocol):
-    """One origin of entries; read by one thread."""
+    """One origin of entries; read by one thread at a time."""
 
     @property
     def name(self) -> str:

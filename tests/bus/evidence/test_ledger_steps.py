@@ -50,9 +50,8 @@ def integrate(call: RecordedCall, home: Path, key: NoteSigner = KEY) -> None:
     point = PublicKey.from_point(instance.policy_key_point)
     policy = SnapshotFile(instance.broker_home(BROKER) / "snapshot.bin", point, TRUST_DOMAIN, "broker")
     source = JournalSource(call.journal, call.header.broker, policy.load().key, time.monotonic)
-    with Sequencer(home, key) as sequencer:
+    with Sequencer(home, key) as sequencer, Ledger(sequencer, [source], lambda: 0, patience_s=30) as loop:
         sequencer.integrate(entries(300), {})
-        loop = Ledger(sequencer, [source], lambda: 0)
         loop.round()
         assert loop.status().sources[source.name].error == ""
         sequencer.integrate(entries(10), {})

@@ -18,7 +18,7 @@ from bus.exchange.view import KeyRecord
 from bus.ledger.entry import ledger_entry
 from bus.ledger.head import Position
 from bus.ledger.journal_source import SETTLE_S, JournalSource
-from bus.ledger.source import SourceRefused, SourceUnavailable
+from bus.ledger.source import Portion, SourceRefused, SourceUnavailable
 from native._fast import crc32c
 from native.ecdsa import PrivateKey
 from native.journal import Intent, Outcome, RefusedRequest, load_segments, parse_record, read_groups
@@ -245,7 +245,11 @@ def test_a_segment_that_is_gone_is_refused(broker: Broker, source: JournalSource
 
 
 def test_a_journal_that_is_not_there_yet_is_waited_for(tmp_path: Path, clock: Clock) -> None:
-    assert JournalSource(tmp_path / "none", BROKER, lambda key_id: KEY, clock).read(None).complete
+    follower = JournalSource(tmp_path / "journal", BROKER, lambda key_id: KEY, clock)
+    with pytest.raises(SourceUnavailable):
+        follower.read(None)
+    (tmp_path / "journal").mkdir()
+    assert follower.read(None) == Portion((), {}, complete=True)
 
 
 def test_another_brokers_journal_is_refused(broker: Broker, clock: Clock) -> None:

@@ -62,8 +62,7 @@ def wall_ms() -> int:
 
 def test_all_sources_are_integrated_each_in_its_order(tmp_path: Path, key: NoteSigner, clock: Clock) -> None:
     sources = [Counted("a", 35), Counted("b", 5)]
-    with Sequencer(tmp_path / "ledger", key) as sequencer:
-        ledger = Ledger(sequencer, sources, clock)
+    with Sequencer(tmp_path / "ledger", key) as sequencer, Ledger(sequencer, sources, clock, patience_s=30) as ledger:
         while ledger.round():
             pass
         assert ledger.checkpoint.size == 40
@@ -74,8 +73,10 @@ def test_all_sources_are_integrated_each_in_its_order(tmp_path: Path, key: NoteS
 
 
 def test_a_round_without_news_signs_nothing(tmp_path: Path, key: NoteSigner, clock: Clock) -> None:
-    with Sequencer(tmp_path / "ledger", key) as sequencer:
-        ledger = Ledger(sequencer, [Counted("a", 3)], clock)
+    with (
+        Sequencer(tmp_path / "ledger", key) as sequencer,
+        Ledger(sequencer, [Counted("a", 3)], clock, patience_s=30) as ledger,
+    ):
         ledger.round()
         head = (tmp_path / "ledger/head").stat()
         assert not ledger.round()
@@ -86,8 +87,10 @@ def test_a_refused_source_stops_nobody_else_and_shows_its_evidence(
     tmp_path: Path, key: NoteSigner, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad, good = Counted("bad", 20), Counted("good", 20)
-    with Sequencer(tmp_path / "ledger", key) as sequencer:
-        ledger = Ledger(sequencer, [bad, good], clock)
+    with (
+        Sequencer(tmp_path / "ledger", key) as sequencer,
+        Ledger(sequencer, [bad, good], clock, patience_s=30) as ledger,
+    ):
         ledger.round()
         bad.error = SourceRefused("it was rolled back", {"found": b"x"})
         clock.now += 500
@@ -107,8 +110,7 @@ def test_a_refused_source_stops_nobody_else_and_shows_its_evidence(
 
 def test_lag_is_what_is_not_known_to_be_integrated(tmp_path: Path, key: NoteSigner, clock: Clock) -> None:
     source = Counted("a", 20)
-    with Sequencer(tmp_path / "ledger", key) as sequencer:
-        ledger = Ledger(sequencer, [source], clock)
+    with Sequencer(tmp_path / "ledger", key) as sequencer, Ledger(sequencer, [source], clock, patience_s=30) as ledger:
         assert ledger.status().lag_ms is None
         ledger.round()
         assert ledger.status().lag_ms is None  # half of it is not read yet
@@ -128,10 +130,40 @@ def test_two_sources_of_one_name_are_refused(tmp_path: Path, key: NoteSigner, cl
 
 def test_a_broken_ledger_ends_the_loop(tmp_path: Path, key: NoteSigner, clock: Clock) -> None:
     sequencer = Sequencer(tmp_path / "ledger", key)
-    ledger = Ledger(sequencer, [Counted("a", 3)], clock)
     sequencer.close()
-    with pytest.raises(SequencerBroken):
+    with Ledger(sequencer, [Counted("a", 3)], clock, patience_s=30) as ledger, pytest.raises(SequencerBroken):
         ledger.run(threading.Event())
+
+
+class Hanging(Counted):
+    """A source that answers when it is let."""
+
+    def __init__(self, name: str, total: int) -> None:
+        super().__init__(name, total)
+        self.let = threading.Event()
+
+    def read(self, position: Position | None) -> Portion:
+        self.let.wait()
+        return super().read(position)
+
+
+def test_a_source_that_hangs_keeps_nobody_waiting(tmp_path: Path, key: NoteSigner, clock: Clock) -> None:
+    slow, fast = Hanging("slow", 5), Counted("fast", 30)
+    with (
+        Sequencer(tmp_path / "ledger", key) as sequencer,
+        Ledger(sequencer, [slow, fast], clock, patience_s=2) as ledger,
+    ):
+        try:
+            for _ in range(3):
+                ledger.round()
+                clock.now += 1_000
+            assert ledger.checkpoint.size == 30
+            assert ledger.status().sources["fast"].lag_ms == 1_000
+            assert ledger.status().lag_ms is None
+        finally:
+            slow.let.set()
+        while ledger.checkpoint.size < 35:
+            ledger.round()
 
 
 def test_live_calls_are_in_a_checkpoint_within_a_second(tmp_path: Path, key: NoteSigner) -> None:
@@ -159,9 +191,13 @@ def test_live_calls_are_in_a_checkpoint_within_a_second(tmp_path: Path, key: Not
         finally:
             stop.set()
             thread.join()
+            ledger.close()
     assert sorted(delays)[2] < 1  # typically; a single one may wait for a busy disk
-    with Sequencer(tmp_path / "ledger", key) as sequencer:  # a restart reads nothing twice
-        Ledger(sequencer, [source], wall_ms).round()
+    with (
+        Sequencer(tmp_path / "ledger", key) as sequencer,
+        Ledger(sequencer, [source], wall_ms, patience_s=30) as ledger,
+    ):
+        ledger.round()  # a restart reads nothing twice
         assert sequencer.checkpoint.size == wanted
     reader = LedgerReader(tmp_path / "ledger", key.verifier)
     assert [reader.prove_entry(entry).index for entry in expected(broker.directory)] == list(range(wanted))
