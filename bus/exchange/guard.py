@@ -9,7 +9,8 @@ In this order, numbered as the gate's checks (protocol.md 4):
  4. time; 5. key; 6. signature; 7. not seen before by this provider; 8. the grant, and if the operator alone made it,
     whether this provider accepts that;
 10. the body is the one committed to.
-An unknown key or a missing grant has the snapshot read again once, at most every second. Clock and bytes come in.
+An unknown key, a missing grant or a snapshot too old has the file read again once, at most every second. Clock and
+bytes come in.
 """
 
 from collections.abc import Sequence
@@ -41,7 +42,14 @@ __all__ = ["Accepted", "Guard", "Peer"]
 # An admission is given and used within one call; clocks may differ by 30 s on either side.
 ADMISSION_AGE_MS: Final = 60_000
 _MAY_BE_NEW: Final = frozenset(
-    {Reason.PEER_NOT_BROKER, Reason.ADMISSION_INVALID, Reason.KEY_UNKNOWN, Reason.KEY_NOT_VALID, Reason.NO_GRANT}
+    {
+        Reason.PEER_NOT_BROKER,
+        Reason.ADMISSION_INVALID,
+        Reason.POLICY_STALE,
+        Reason.KEY_UNKNOWN,
+        Reason.KEY_NOT_VALID,
+        Reason.NO_GRANT,
+    }
 )
 
 _Pairs = Sequence[tuple[str, str | bytes]]
@@ -85,11 +93,12 @@ class Guard:
         found = metadata.take_request(pairs, metadata.TO_PROVIDER)  # (2)
         request = parse_request(found)
         view = self._snapshot.current
-        view.verify_age(now_ms)
         try:
+            view.verify_age(now_ms)
             verified, admission = self._verify_signed(request, found, peer, path, view, now_ms)  # (3)-(6)
         except RequestRefused as error:
             view = self._newer(error)
+            view.verify_age(now_ms)
             verified, admission = self._verify_signed(request, found, peer, path, view, now_ms)
         self._replay.verify_unseen(verified.header.client, verified.header.request_id, monotonic_s)  # (7)
         try:

@@ -312,6 +312,17 @@ async def test_stale_policy_refuses_and_a_fresh_one_serves(world: World) -> None
         assert bus.units.calls == []
 
 
+async def test_provider_whose_watch_is_late_reads_the_fresh_policy_that_lies_there(world: World) -> None:
+    async with running(world) as bus:
+        snapshot = bus.server._snapshot
+        await bus.stub.GetUnit(ask())
+        snapshot.current.header = replace(snapshot.current.header, created_at_ms=now_ms() - 25 * HOUR_MS)
+        world.publish()
+        await bus.stub_using(idempotency_key="").GetUnit(ask(), timeout=3)
+        assert len(bus.units.calls) == 2
+        assert snapshot.current.version == world.version
+
+
 async def test_second_broker_delivers_under_its_own_name_only(world: World) -> None:
     async with running(world) as bus:
         second, _ = await start_broker(world, {PROVIDER: bus.server.port}, path=BROKER_2)
