@@ -1,0 +1,65 @@
+"""docs/operations.md is true: its commands run as they stand there, one after the other, and every command is in it."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from bus.cli.main import app
+
+TOP = Path(__file__).resolve().parents[2]
+TEXT = (TOP / "docs" / "operations.md").read_text("utf-8")
+ELSEWHERE = {"demo", "verify", "evidence", "snapshot", "instance", "broker"}
+"""Commands that need no running instance; README.md tells of them."""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home directory with nothing in it; whatever still runs there at the end is ended."""
+    yield tmp_path
+    if (tmp_path / ".local").exists():
+        govbus = Path(sys.executable).with_name("govbus")
+        subprocess.run([govbus, "down"], env=environment(tmp_path), capture_output=True, timeout=120, check=False)
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GOVBUS", "XDG_"))}
+    return kept | {"HOME": str(home), "GOVBUS": str(TOP), "LC_ALL": "C.UTF-8"}
+
+
+def blocks() -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def test_commands_do_what_the_text_says(home: Path) -> None:
+    script = "\n".join(["set -euo pipefail", "trap 'echo \"failed: $BASH_COMMAND\" >&2' ERR", *blocks()])
+    ran = subprocess.run(
+        ["/bin/bash", "-c", script],
+        cwd=home,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
+    assert ran.stdout.count("in force with policy version") >= 18
+    assert not (home / ".local" / "state" / "govbus").exists()
+    assert (home / "backup.tar.gz").stat().st_size > 100_000
+
+
+def test_every_command_is_told_of() -> None:
+    found = get_command(app).commands  # type: ignore[attr-defined]
+    words = [
+        f"{name} {each}" if hasattr(group, "commands") else name
+        for name, group in found.items()
+        if name not in ELSEWHERE
+        for each in getattr(group, "commands", {"": None})
+    ]
+    assert len(words) > 30
+    assert [one for one in words if not re.search(rf"govbus {one}\b|`{one.split()[-1]}`", TEXT)] == []
