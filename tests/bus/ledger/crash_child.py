@@ -1,7 +1,8 @@
-"""Integrates the same entries again and again, each time killed at another moment: python -m ... DIRECTORY KEY POINTS.
+"""Integrates the same entries again and again, each time killed at another moment: python -m ... DIRECTORY KEY.
 
 For each point a forked process writes a ledger of its own and kills itself (SIGKILL) at its n-th open, rename, remove
-or mkdir. What it was told is integrated goes to DIRECTORY/<n>.acked. Prints how many points were reached.
+or mkdir. What it was told is integrated goes to DIRECTORY/<n>.acked. Prints how many points
+there are: at the next one a process comes to its end.
 """
 
 import os
@@ -49,18 +50,19 @@ def dies_at(point: int) -> None:
 
 
 def main() -> None:
-    top, key, points = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    top, key = Path(sys.argv[1]), Path(sys.argv[2])
     load_or_create_signer(key, ORIGIN)
-    reached = 0
-    for point in range(points):
+    point, killed = -1, True
+    while killed:
+        point += 1
         child = os.fork()
         if child == 0:
             dies_at(point)
             integrate(top / str(point), key, top / f"{point}.acked")
             os._exit(0)
         _, status = os.waitpid(child, 0)
-        reached += os.WIFSIGNALED(status)
-    print(reached)
+        killed = os.WIFSIGNALED(status)
+    print(point)
 
 
 if __name__ == "__main__":
