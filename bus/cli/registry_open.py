@@ -66,7 +66,7 @@ def now_ms() -> int:
 def open_registry(layout: Layout) -> Iterator[Registry]:
     """The registry of a running instance, for this process."""
     layout.expect()
-    with EventStore(registry_database(layout)) as store:
+    with EventStore(registry_database(layout), migrating=False) as store:
         yield Registry(store, now_ms)
 
 

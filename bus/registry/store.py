@@ -18,7 +18,6 @@ from psycopg.rows import TupleRow, class_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from bus.engines.postgres_database import Database, DatabaseUnavailable
-from bus.engines.postgres_migrate import migrate
 from bus.registry.change import KeyClaim
 from bus.registry.event import StoredEvent
 from bus.registry.keys import key_known
@@ -74,9 +73,15 @@ _ATTACH = "INSERT INTO registry_attachment (digest, content) VALUES (%s, %s) ON 
 class EventStore:
     """The log of one registry; for use by several threads."""
 
-    def __init__(self, database: Database) -> None:
-        """Bring the database to the newest form and open it; EngineError if that cannot be."""
-        migrate(database, MIGRATIONS)
+    def __init__(self, database: Database, *, migrating: bool = True) -> None:
+        """Bring the database to the newest form and open it; EngineError if that cannot be.
+
+        Without `migrating` it is taken as it is: who comes to a running instance must not change its database's form.
+        """
+        if migrating:
+            from bus.engines.postgres_migrate import migrate  # alembic takes as long to import as all the rest
+
+            migrate(database, MIGRATIONS)
         self._database = database
         self._pool = ConnectionPool(
             database.dsn,
