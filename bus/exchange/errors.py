@@ -39,6 +39,8 @@ class Failure:
     status_details: bytes = b""
     request_id: bytes = b""
     evidence: "CallEvidence | None" = None
+    receipt_refused: str = ""
+    """A bus refusal came with a receipt that does not verify: what failed first. The receipt was dropped."""
 
 
 class CallError(grpc.RpcError):
@@ -91,6 +93,11 @@ class CallError(grpc.RpcError):
         """What travelled, when it was to be kept."""
         return self.failure.evidence
 
+    @property
+    def receipt_refused(self) -> str:
+        """What was wrong with the receipt that came with a refusal; it is not in the evidence. Empty: nothing was."""
+        return self.failure.receipt_refused
+
     def code(self) -> grpc.StatusCode:
         """The gRPC code, as stock clients ask for it."""
         return self.failure.code
@@ -108,7 +115,8 @@ class CallError(grpc.RpcError):
         name = found.reason if found else self.failure.code.name
         remedy = f" {found.remedy}" if found else ""
         values = "".join(f" {key}={value}" for key, value in self.failure.metadata.items())
-        return f"{name}: {self.failure.text}{remedy}{values}"
+        dropped = f" receipt_refused={self.receipt_refused!r}" if self.receipt_refused else ""
+        return f"{name}: {self.failure.text}{remedy}{values}{dropped}"
 
 
 class Refused(CallError):

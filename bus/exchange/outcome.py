@@ -1,7 +1,8 @@
 """What came back, judged: the verified answer, or the error that says whose word it is (protocol.md 5).
 
 An error with a verified response signature is the provider's (ProviderError); an answer that bears the provider's parts
-but does not verify is nobody's (RESPONSE_UNVERIFIED, RECEIPT_INVALID); any other error is the bus's.
+but does not verify is nobody's (RESPONSE_UNVERIFIED, RECEIPT_INVALID); any other error is the bus's. A receipt in
+a refusal is evidence only if it verifies; one that does not is dropped, and the refusal says so.
 """
 
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ import grpc
 from bus.exchange import exceptions, metadata
 from bus.exchange.errors import CallError, Failure, ProviderError, Refused, RefusedLocally, exception_for
 from bus.exchange.evidence import CallEvidence
-from bus.exchange.meanings import CODES, meaning, parse_refusal
+from bus.exchange.meanings import CODES, meaning, parse_refusal, reason_number
 from bus.exchange.reasons import Reason
 from bus.exchange.refusal import RequestRefused, ResponseRefused
-from bus.exchange.verify_admission import GateKeys, verify_receipt
+from bus.exchange.verify_admission import GateKeys, verify_failure_receipt, verify_receipt
 from bus.exchange.verify_response import Answer, verify_response
 from bus.exchange.view import TrustView
 from native.batch import SignatureCache
@@ -24,6 +25,7 @@ __all__ = ["Asked", "Judge", "refused_locally"]
 
 # Importing the classes is what registers them under their reasons.
 _REGISTERED = exceptions.__all__
+_RECEIPT = frozenset({metadata.RECEIPT, metadata.RECEIPT_SIGNATURE, metadata.GATE_KEY, metadata.GATE_KEY_SIGNATURE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,9 @@ class Judge:
             text = meaning(reason).text if reason else answer.grpc_message.decode("ascii", "replace")
             failure = Failure(reason, code, text, details, answer.status_details, asked.request_id, evidence)
             return exception_for(ProviderError, reason)(failure)
+        dropped = self._wrong_with_receipt(asked, found, refusal[0] if refusal else None, trust, now_ms)
+        if dropped:
+            found = {key: value for key, value in found.items() if key not in _RECEIPT}
         evidence = evidence_of(asked, answer, found, trust.version)
         if refusal is None:
             unreadable = code is not grpc.StatusCode.DEADLINE_EXCEEDED
@@ -125,9 +130,31 @@ class Judge:
             reason, details = refusal
         declared = meaning(reason)
         failure = Failure(
-            reason, declared.code, declared.text, details, answer.status_details, asked.request_id, evidence
+            reason, declared.code, declared.text, details, answer.status_details, asked.request_id, evidence, dropped
         )
         return exception_for(Refused, reason)(failure)
+
+    def _wrong_with_receipt(
+        self, asked: Asked, found: dict[str, bytes], reason: Reason | None, trust: TrustView, now_ms: int
+    ) -> str:
+        """What is wrong with the receipt in a refusal; empty when it holds, or there is none, as before the intent."""
+        if metadata.RECEIPT not in found:
+            return ""
+        try:
+            verify_failure_receipt(
+                found[metadata.RECEIPT],
+                found.get(metadata.RECEIPT_SIGNATURE, b""),
+                self.gate_keys.verify(found, trust, now_ms),
+                broker=asked.broker,
+                request_digest=asked.digest,
+                reason=reason_number(reason) if reason else None,
+                sent_ms=asked.sent_ms,
+                now_ms=now_ms,
+                cache=self.cache,
+            )
+        except ResponseRefused as error:
+            return error.step
+        return ""
 
 
 def unverified(

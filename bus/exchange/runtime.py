@@ -260,6 +260,8 @@ class ClientRuntime:
             details if isinstance(details, bytes) else b"",
         )
         judged = self.judge.judge_error(signed.asked, answer, found, self.snapshot.current, _now_ms())
+        if judged.receipt_refused and self.snapshot.refetch():
+            judged = self.judge.judge_error(signed.asked, answer, found, self.snapshot.current, _now_ms())
         if options.on_evidence and judged.evidence:
             options.on_evidence(judged.evidence)
         return judged

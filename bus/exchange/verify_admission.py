@@ -23,10 +23,19 @@ from native.digest import ADMISSION_TYPE, GATEKEY_TYPE, RECEIPT_TYPE, body_commi
 from native.ecdsa import PublicKey
 from native.headers import Admission, Receipt
 
-__all__ = ["GateKeys", "VerifiedGateKey", "parse_receipt", "verify_admission", "verify_gate_key", "verify_receipt"]
+__all__ = [
+    "GateKeys",
+    "VerifiedGateKey",
+    "parse_receipt",
+    "verify_admission",
+    "verify_failure_receipt",
+    "verify_gate_key",
+    "verify_receipt",
+]
 
 
 OUTCOME_DONE: Final = 1  # govbus.exchange.v1.Outcome
+OUTCOME_FAILED: Final = 2
 # Either clock may be 30 s off.
 CLOCKS_MS: Final = 60_000
 
@@ -163,11 +172,40 @@ def verify_receipt(
     released = (receipt.messages_released, receipt.bytes_released, receipt.released_commitment)
     if released != (answer.message_count, answer.size, released_commitment(receipt.entry_salt, answer)):
         raise ResponseRefused(Reason.RECEIPT_INVALID, "receipt of other messages")
-    # A court judges keys at the times stated here: a receipt dated elsewhere would prove nothing there.
-    if not sent_ms - CLOCKS_MS <= receipt.intent_time_ms <= receipt.outcome_time_ms <= now_ms + CLOCKS_MS:
-        raise ResponseRefused(Reason.RECEIPT_INVALID, "receipt times")
+    _verify_times(receipt, sent_ms, now_ms)
     _verify_by_gate(RECEIPT_TYPE, encoded, signature, gate_key, receipt.outcome_time_ms, cache, _RECEIPT)
     return receipt
+
+
+def verify_failure_receipt(
+    encoded: bytes,
+    signature: bytes,
+    gate_key: VerifiedGateKey,
+    *,
+    broker: str,
+    request_digest: bytes,
+    reason: int | None,
+    sent_ms: int,
+    now_ms: int,
+    cache: SignatureCache | None,
+) -> Receipt:
+    """The receipt that this request just failed, for `reason` (its number; None when the refusal could not be read)."""
+    receipt = parse_receipt(encoded)
+    if not receipt.broker == gate_key.broker == broker:
+        raise ResponseRefused(Reason.RECEIPT_INVALID, "receipt broker")
+    if receipt.request_digest != request_digest:
+        raise ResponseRefused(Reason.RECEIPT_INVALID, "receipt of another request")
+    if receipt.outcome != OUTCOME_FAILED or (reason is not None and receipt.reason != reason):
+        raise ResponseRefused(Reason.RECEIPT_INVALID, "receipt outcome")
+    _verify_times(receipt, sent_ms, now_ms)
+    _verify_by_gate(RECEIPT_TYPE, encoded, signature, gate_key, receipt.outcome_time_ms, cache, _RECEIPT)
+    return receipt
+
+
+def _verify_times(receipt: Receipt, sent_ms: int, now_ms: int) -> None:
+    """A court judges keys at the times stated here: a receipt dated elsewhere would prove nothing there."""
+    if not sent_ms - CLOCKS_MS <= receipt.intent_time_ms <= receipt.outcome_time_ms <= now_ms + CLOCKS_MS:
+        raise ResponseRefused(Reason.RECEIPT_INVALID, "receipt times")
 
 
 def released_commitment(entry_salt: bytes, answer: Answer) -> bytes:

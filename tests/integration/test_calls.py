@@ -16,7 +16,7 @@ from bus.engines.broker import Broker
 from bus.evidence.bundle import encode_bundle
 from bus.evidence.export import bundle_of_call, export_call
 from bus.evidence.verify import LEDGER_STEPS, verify_bundle
-from bus.exchange import CallError, ProviderError
+from bus.exchange import CallError, ProviderError, exceptions
 from native.codec import decode_receipt, decode_request_header
 from native.journal import load_segments, read_groups
 from native.journal_records import Intent, Outcome, parse_record
@@ -51,6 +51,17 @@ async def test_an_error_of_the_provider_is_signed_and_receipted_too(tmp_path: Pa
     pinned = world.instance.policy_key_point
     made = bundle_of_call(told, snapshot=snapshot_of(world), policy_key=pinned)
     assert verify_bundle(encode_bundle(made), pinned).outcome == "DONE"
+
+
+async def test_receipt_of_a_refused_call_verifies_at_the_client_and_offline(tmp_path: Path) -> None:
+    async with running(tmp_path / "a state", serving=False) as world:
+        with pytest.raises(exceptions.ProviderUnreachable) as caught:
+            await world.units.GetUnit(ask(), timeout=0.5)
+        assert caught.value.receipt_refused == ""
+        told = world.evidence[0]
+    pinned = world.instance.policy_key_point
+    made = bundle_of_call(told, snapshot=snapshot_of(world), policy_key=pinned)
+    assert verify_bundle(encode_bundle(made), pinned).outcome == "FAILED"
 
 
 async def test_a_stream_is_sealed(tmp_path: Path) -> None:

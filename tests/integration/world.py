@@ -88,17 +88,19 @@ class Running:
 
 
 @asynccontextmanager
-async def running(state: Path) -> AsyncIterator[Running]:
-    """Make the instance and start broker and provider; everything is gone afterwards."""
+async def running(state: Path, *, serving: bool = True) -> AsyncIterator[Running]:
+    """Make the instance and start broker and provider (unless not `serving`); everything is gone afterwards."""
     instance = make_instance(state, nation(), now=datetime.now(UTC))
     server = serve(
         load_provider_config(instance.config(UNITS)),
         [(rpc.add_AdministrativeUnitServiceServicer_to_server, Units())],
     )
-    await server.start()
+    if serving:
+        await server.start()
     try:
         with Broker(instance.broker_home(BROKER)) as broker:
             async with connect(load_client_config(instance.config(CALLER))) as channel:
                 yield Running(instance, broker, channel)
     finally:
-        await server.stop()
+        if serving:
+            await server.stop()

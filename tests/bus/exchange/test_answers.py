@@ -3,6 +3,7 @@
 The broker here changes what it hands back after having judged it itself.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +16,11 @@ from bus.exchange import CallEvidence, exceptions, metadata
 from bus.exchange.errors import CallError, ProviderError, RefusedLocally
 from bus.exchange.outcome import digest_of_signature
 from bus.exchange.reasons import Reason
+from bus.exchange.refusal import ResponseRefused
 from native.batch import sign_batch
 from native.codec import decode_receipt, decode_response_header, encode_receipt, encode_response_header
 from native.digest import RECEIPT_TYPE, RESPONSE_TYPE
+from native.headers import Receipt
 from tests.bus.exchange.world import OUTSIDER, UNKNOWN_UNIT, World, ask, running, unit
 
 
@@ -255,6 +258,74 @@ async def test_evidence_of_an_error_and_of_a_stream_is_kept_too(world: World) ->
         call = bus.stub_using(on_evidence=kept.append).ListUnits(pb.ListUnitsRequest(code_list_version="gso-2025-07"))
         received = [message async for message in call]
         assert [pb.ListUnitsResponse.FromString(each) for each in kept[1].response_messages] == received
+
+
+class Failing(PythonBroker):
+    """Takes every answer for unverified, and changes the receipt of that in the refusal as `spoil` says."""
+
+    @staticmethod
+    def spoil(receipt: Receipt) -> Receipt:
+        """As the gate should have it."""
+        return receipt
+
+    def _verify_response(self, *_: Any) -> Any:
+        raise ResponseRefused(Reason.RESPONSE_UNVERIFIED, "signature")
+
+    async def _record_outcome(self, *arguments: Any, **others: Any) -> Any:
+        (_, receipt), signature = await super()._record_outcome(*arguments, **others)
+        assert isinstance(receipt, bytes)
+        changed = encode_receipt(self.spoil(decode_receipt(receipt)))
+        if changed != receipt:
+            signature = (metadata.RECEIPT_SIGNATURE, await self.commits.sign(RECEIPT_TYPE, changed))
+        return (metadata.RECEIPT, changed), signature
+
+
+async def refused_with(world: World, spoil: Callable[[Receipt], Receipt]) -> CallError:
+    """How a call ends whose refusal bears the receipt as `spoil` leaves it, signed by the gate."""
+    error = await failure(world, type("Spoiling", (Failing,), {"spoil": staticmethod(spoil)}))
+    assert isinstance(error, exceptions.ResponseUnverified)
+    assert not isinstance(error, RefusedLocally)
+    return error
+
+
+async def test_receipt_in_a_refusal_is_verified_and_kept(world: World) -> None:
+    error = await refused_with(world, lambda receipt: receipt)
+    assert error.receipt_refused == ""
+    assert error.evidence is not None
+    assert decode_receipt(error.evidence.receipt).outcome == 2
+
+
+LIES: dict[str, tuple[Callable[[Receipt], Receipt], str]] = {
+    "done": (lambda receipt: replace(receipt, outcome=1), "receipt outcome"),
+    "other reason": (lambda receipt: replace(receipt, reason=1), "receipt outcome"),
+    "other request": (lambda receipt: replace(receipt, request_digest=bytes(32)), "receipt of another request"),
+    "long ago": (lambda receipt: replace(receipt, intent_time_ms=1), "receipt times"),
+    "future": (lambda receipt: replace(receipt, outcome_time_ms=1 << 42), "receipt times"),
+    "other broker": (lambda receipt: replace(receipt, broker=receipt.broker[:-1] + "2"), "receipt broker"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_receipt_in_a_refusal_that_lies_is_dropped_and_the_refusal_says_so(world: World, lie: str) -> None:
+    spoil, step = LIES[lie]
+    error = await refused_with(world, spoil)
+    assert error.receipt_refused == step
+    assert step in str(error)
+    assert error.evidence is not None
+    assert (error.evidence.receipt, error.evidence.receipt_signature, error.evidence.gate_key) == (b"", b"", b"")
+
+
+async def test_receipt_in_a_refusal_that_no_gate_signed_is_dropped(world: World) -> None:
+    class Unsigned(Failing):
+        async def _record_outcome(self, *arguments: Any, **others: Any) -> Any:
+            receipt, _ = await super()._record_outcome(*arguments, **others)
+            (signature,) = sign_batch(world.credentials[OUTSIDER].signer, [(RECEIPT_TYPE, receipt[1])])
+            return receipt, (metadata.RECEIPT_SIGNATURE, signature)
+
+    error = await failure(world, Unsigned)
+    assert error.receipt_refused == "signature by another gate key"
+    assert error.evidence is not None
+    assert not error.evidence.receipt
 
 
 # Streams ----------------------------------------------------------------------------------------------------------
