@@ -105,8 +105,11 @@ def parse_token(text: str) -> Token:
             root=bytes.fromhex(found["root"]),
             secret=bytes.fromhex(found["secret"]),
         )
-        if token.text != text or not 1 <= len(token.address) <= _ADDRESS:
+        host, _, port = token.address.rpartition(":")
+        if token.text != text or len(token.address) > _ADDRESS or not host:
             raise ValueError("spelling")
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+            raise ValueError("port")
         if len(token.root) != sha256().digest_size or len(token.secret) != _SECRET_BYTES:
             raise ValueError("length")
         if token.server.trust_domain != token.subsystem.trust_domain:

@@ -19,7 +19,7 @@ from govbus.registry.v1 import admin_pb2_grpc as rpc
 from bus.exchange import Reason, govbus_call
 from bus.registry.change import Change
 from bus.registry.codec import PayloadError, decode_change, encode_change
-from bus.registry.enrolment_tokens import TokenUsed
+from bus.registry.enrolment_tokens import TokenIssued, TokenUsed
 from bus.registry.event import Event
 from bus.registry.fold import Act
 from bus.registry.keys import CertificateAdded, SigningKeyAdded
@@ -53,9 +53,13 @@ class Admin(rpc.AdminServiceServicer):
             changes = [_change(one) for one in request.changes]
         except PayloadError:
             refuse(context, Reason.CHANGE_REFUSED, {"rule": "malformed"})
-        if any(isinstance(one, NOT_HERE) for one in changes):
-            refuse(context, Reason.CHANGE_REFUSED, {"rule": "not-by-admin"})
         act = Act(f"{caller().path}:{official}", request.reason)
+        if any(isinstance(one, NOT_HERE) for one in changes) or any(
+            # Who answers for a token is who asks for it: what is enrolled with it is recorded in that name.
+            isinstance(one, TokenIssued) and one.operator != act.operator
+            for one in changes
+        ):
+            refuse(context, Reason.CHANGE_REFUSED, {"rule": "not-by-admin"})
         try:
             events = await asyncio.to_thread(self._record, changes, act, tuple(request.files))
         except Refusal as refusal:

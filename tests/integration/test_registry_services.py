@@ -43,8 +43,9 @@ from bus.engines.broker import Broker
 from bus.engines.postgres import Postgres
 from bus.exchange.blocking import BlockingView
 from bus.registry.codec import encode_change
-from bus.registry.enrolment import issue_token, root_digest
+from bus.registry.enrolment import certificate_added, issue_token, root_digest
 from bus.registry.enrolment_client import enrol
+from bus.registry.enrolment_tokens import TokenIssued
 from bus.registry.grants import GrantMade
 from bus.registry.keys import CertificateAdded
 from bus.registry.members import InstanceFounded, MemberAdded
@@ -53,11 +54,11 @@ from bus.registry.service_run import REGISTRY_PATH, RegistryServices
 from bus.registry.subsystems import EndpointsSet, SubsystemAdded, SubsystemSuspended
 from pki.authority import Authority
 from pki.certificates import build_csr
-from pki.credentials import Credentials, issue_credentials, load_credentials
-from pki.keys import generate_private_key
+from pki.credentials import Credentials, load_credentials, store_credentials
+from pki.keys import encode_private_key, generate_private_key
 from pki.signer import FileSigner
 from tests.integration.world import BROKER, CALLER, UNITS, Units, nation
-from tests.support.registered import ACT, found_registry, now_ms, tls_certificate
+from tests.support.registered import ACT, found_registry, now_ms
 
 NEWCOMER = "gov/moh/vaccination"
 PURPOSE = "registry.use"
@@ -75,6 +76,13 @@ class World:
     home: Path
     operator: BlockingView
     member: BlockingView
+    broker: Broker
+    publisher: Publisher
+
+    def version_of(self, position: int) -> int:
+        """The version that reflects this position of the log; far away while there is none."""
+        last = self.publisher.last
+        return last.version if last is not None and last.log_position >= position else 1 << 62
 
     @property
     def directory(self) -> "directory_pb2_grpc.DirectoryServiceStub":
@@ -100,13 +108,14 @@ def grants(now: int) -> list[GrantMade]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[World]:
     base = tmp_path_factory.mktemp("services")
-    instance = make_instance(base / "a state", nation(), now=datetime.now(UTC))
+    # An hour ago, so that its authority can have issued a certificate that is about to end.
+    instance = make_instance(base / "a state", nation(), now=datetime.now(UTC) - timedelta(hours=1))
     registry, store = found_registry(instance, postgres_server.database("services"))
     authority = Authority.open(instance.state, instance.trust_domain, now=datetime.now(UTC))
     signer = FileSigner.load(instance.state / "policy-signing-key.pem")
     with ExitStack() as stack:
         stack.enter_context(store)
-        stack.enter_context(Publisher(instance.state, registry, signer, now_ms))
+        publisher = stack.enter_context(Publisher(instance.state, registry, signer, now_ms))
         services = RegistryServices(instance.state, registry, lambda: authority, signer.public_point, now_ms)
         stack.enter_context(services)
         registry.record(
@@ -131,13 +140,14 @@ def world(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -
         # Into the place where the publisher delivers.
         home = instance.home(NEWCOMER)
         newcomer = enrol(token.text, home, clock_ms=now_ms)
-        stack.enter_context(Broker(instance.broker_home(BROKER)))
+        broker = stack.enter_context(Broker(instance.broker_home(BROKER)))
         started = registry.state().keys[newcomer.signer.key_id].not_before_ms
         time.sleep(max(0.0, (started - now_ms()) / 1000) + 0.5)
         member = stack.enter_context(connect_blocking(load_client_config(home / "config.yaml")))
         operator = stack.enter_context(connect_blocking(load_client_config(instance.config(CALLER))))
         said: dict[str, Any] = {"purpose": PURPOSE, "case_id": "case-1"}
-        yield World(instance, registry, authority, newcomer, home, operator.using(**said), member.using(**said))
+        operating, using = operator.using(**said), member.using(**said)
+        yield World(instance, registry, authority, newcomer, home, operating, using, broker, publisher)
 
 
 def reason_of(call: Any, request: Any) -> tuple[Reason | None, str]:
@@ -208,7 +218,11 @@ def test_operators_change_that_breaks_a_rule_is_refused_whole(world: World) -> N
     before = world.registry.state().position
     good, bad = MemberAdded("gov", "moc", "Bộ Xây dựng", "Construction"), SubsystemSuspended("gov/none/none")
     assert reason_of(world.admin.RecordChanges, changes(good, bad)) == (Reason.CHANGE_REFUSED, "unknown-subsystem")
-    for forbidden in (CertificateAdded(bytes(32), NEWCOMER, bytes(32), bytes(32), 0, 1), InstanceFounded("a.example")):
+    for forbidden in (
+        CertificateAdded(bytes(32), NEWCOMER, bytes(32), bytes(32), 0, 1),
+        InstanceFounded("a.example"),
+        TokenIssued(bytes(32), NEWCOMER, "ops:somebody-else", now_ms() + 60_000),
+    ):
         assert reason_of(world.admin.RecordChanges, changes(forbidden)) == (Reason.CHANGE_REFUSED, "not-by-admin")
     spelled = changes(good)
     spelled.changes[0].payload = spelled.changes[0].payload.replace(":", ": ")
@@ -234,11 +248,21 @@ def test_key_is_certified_once(world: World) -> None:
 
 
 def end_soon(world: World) -> str:
-    """Give the newcomer a live certificate past two thirds of its short life; the name of its generation."""
-    issue_credentials(
-        world.authority, world.newcomer.subsystem, world.home, now=datetime.now(UTC), lifetime=timedelta(seconds=25)
+    """Give the newcomer a certificate past two thirds of its life that the broker takes; the name of its generation."""
+    key, subsystem = generate_private_key(), world.newcomer.subsystem
+    issued = world.authority.issue_from_csr(
+        build_csr(key, subsystem),
+        subsystem,
+        now=datetime.now(UTC) - timedelta(minutes=10),
+        lifetime=timedelta(minutes=12),
     )
-    world.registry.record([tls_certificate(NEWCOMER, world.home)], ACT)
+    (event,) = world.registry.record([certificate_added(issued, world.authority)], ACT)
+    end = time.monotonic() + 20
+    while world.broker.snapshot_version < world.version_of(event.position):
+        assert time.monotonic() < end, "not taken up"
+        time.sleep(0.05)
+    time.sleep(1)  # offered to the gate, which verifies and swaps
+    store_credentials(world.home, encode_private_key(key), issued.chain_pem, world.authority.trust.pem)
     return os.readlink(world.home / "tls")
 
 

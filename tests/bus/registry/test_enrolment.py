@@ -258,6 +258,14 @@ def test_token_in_any_other_spelling_is_refused(world: Enrolling, tmp_path: Path
             enrol(other, tmp_path / "newcomer", clock_ms=now_ms)
 
 
+@pytest.mark.parametrize(
+    "address", ["", "somewhere", ":7000", "host:", "host:0", "host:99999", "host:\u0663", "x" * 400]
+)
+def test_token_without_a_usable_address_is_refused(world: Enrolling, tmp_path: Path, address: str) -> None:
+    with pytest.raises(TokenMalformed):
+        enrol(replace(world.token(), address=address).text, tmp_path / "newcomer", clock_ms=now_ms)
+
+
 def test_listener_speaks_tls_13_only_and_asks_for_no_certificate(world: Enrolling) -> None:
     def connect(version: ssl.TLSVersion) -> str | None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
