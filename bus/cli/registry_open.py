@@ -5,6 +5,7 @@ directly. Everybody else's changes come through the bus.
 """
 
 import getpass
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,6 +67,7 @@ def now_ms() -> int:
 def open_registry(layout: Layout) -> Iterator[Registry]:
     """The registry of a running instance, for this process."""
     layout.expect()
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # what matters of it is raised
     with EventStore(registry_database(layout), migrating=False) as store:
         yield Registry(store, now_ms)
 

@@ -103,6 +103,11 @@ def _postgres(layout: Layout, found: _Found) -> Part:
     facts = {"pid": told.get("pid"), "version": told.get("version"), "starts": told.get("starts", 0)}
     since = iso(told.get("since_ms"))
     if told.get("pid"):
+        if found.head is None:
+            said = (
+                f"its process is there and does not answer; why: govbus logs postgres; kill {told['pid']} restarts it"
+            )
+            return Part("postgres", State.STALE, since, facts, said)
         return Part("postgres", State.UP, since, facts, "")
     if found.pid is None:
         return Part("postgres", State.DOWN, since, facts, "it starts with the supervisor")
@@ -116,7 +121,7 @@ def _registry(found: _Found) -> Part:
         )
         return Part("registry", State.DOWN, None, {"position": None}, said)
     position, time_ms = found.head
-    return Part("registry", State.UP, iso(time_ms), {"position": position, "last_event": iso(time_ms)}, "")
+    return Part("registry", State.UP, None, {"position": position, "last_event": iso(time_ms)}, "")
 
 
 def _publisher(found: _Found, now_ms: int) -> Part:
@@ -125,14 +130,15 @@ def _publisher(found: _Found, now_ms: int) -> Part:
         return Part("publisher", State.DOWN, None, {"version": 0}, "it publishes when the registry is there")
     behind = None if found.head is None else found.head[0] - header.log_position
     loud, refused = _ages(header)
-    delay = (found.told.get("publisher") or {}).get("delay_ms")
+    delay = None
+    if found.head is not None and found.head[1] > found.told.get("since_ms", now_ms):
+        delay = (found.told.get("publisher") or {}).get("delay_ms")  # else it was published for its age alone
     facts = {
         "version": header.version,
         "log_position": header.log_position,
         "events_behind": behind,
         "age_s": (now_ms - header.created_at_ms) // 1000,
-        # Published for its age alone it says nothing.
-        "delay_ms": delay if delay is not None and delay < _SETTLING_MS else None,
+        "delay_ms": delay,
     }
     since = iso(header.created_at_ms)
     goes_on = f"calls go on by version {header.version}; it is loud at {loud} and refuses from {refused}"

@@ -116,6 +116,16 @@ def test_start_that_was_killed_at_any_moment_is_taken_up_again(fresh: Commands) 
 def test_parts_that_are_killed_come_back(fresh: Commands) -> None:
     """Killed children are started again; a killed supervisor leaves a state that the next start takes up at once."""
     fresh.run("up")
+    pid = fresh.part("postgres")["facts"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    found = {one["part"]: one["state"] for one in fresh.json("status", status=1)["parts"]}
+    os.kill(pid, signal.SIGCONT)
+    assert (found["postgres"], found["registry"], found["publisher"], found["broker"]) == (
+        "stale",
+        "down",
+        "stale",
+        "up",
+    )
     for name in ("postgres", "broker"):
         os.kill(fresh.part(name)["facts"]["pid"], signal.SIGKILL)
         wait_until(partial(came_back, fresh, name))
