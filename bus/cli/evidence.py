@@ -1,5 +1,6 @@
 """`govbus evidence`: everything that proves one call, out of a broker's journal, into one file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from bus.evidence.export import Body, NotInJournal, export_call, parse_request_i
 from bus.ledger.checkpoint import LedgerInconsistent
 from bus.ledger.reader import EntryUnknown, LedgerReader
 from bus.ledger.tree import TreeDamaged
+from native.codec import decode_admission
 from native.journal import JournalDamaged
 from pki.files import write_atomic
 
@@ -31,7 +33,11 @@ def export(
     journal: Annotated[Path, typer.Option(help="The broker's journal directory.")],
     out: Annotated[Path, typer.Option(help="The bundle to write.")],
     snapshot: Annotated[
-        Path | None, typer.Option(help="A snapshot no older than the call. Default: snapshot.bin beside the journal.")
+        Path | None,
+        typer.Option(
+            help="The snapshot that judged the call, or a later one. Default: what the broker kept of that version in"
+            " envoy/snapshots beside the journal, else snapshot.bin."
+        ),
     ] = None,
     policy_key: Annotated[Path | None, typer.Option(help="Policy key, PEM. Default: beside the journal.")] = None,
     request_body: Annotated[Path | None, typer.Option(help="The request's salt (32 bytes), then its frames.")] = None,
@@ -52,6 +58,10 @@ def export(
             )
         except (NotInJournal, JournalDamaged, EntryUnknown, TreeDamaged, LedgerInconsistent, ValueError) as error:
             raise Unable(str(error)) from error
+        if snapshot is None:
+            version = decode_admission(bundle.admission).snapshot_version
+            for kept in (journal.parent / "envoy" / "snapshots").glob(f"{version:012d}-*.bin"):
+                bundle = replace(bundle, snapshot=kept.read_bytes())
         write_atomic(out, encode_bundle(bundle))
         typer.echo(f"wrote {out}; check it with: govbus verify {out}")
 

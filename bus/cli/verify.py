@@ -83,6 +83,8 @@ def _tell_success(found: VerifiedEvidence, as_json: bool) -> None:
                 "verified": True,
                 "policy_key_id": anchor,
                 "policy_key_pinned": found.pinned,
+                "snapshot_version": found.snapshot_version,
+                "judged_by_version": found.judged_by,
                 "ledger_key": found.ledger.text if found.ledger else None,
                 "ledger_key_pinned": found.ledger_pinned,
                 "steps": [asdict(step) for step in found.steps],
@@ -102,6 +104,13 @@ def _tell_success(found: VerifiedEvidence, as_json: bool) -> None:
         typer.echo(
             f"govbus: the ledger's key was taken from the bundle; compare {found.ledger.text} with the operator's,"
             " or give it with --ledger-key",
+            err=True,
+        )
+    if found.snapshot_version != found.judged_by:
+        typer.echo(
+            f"govbus: the bundle rests on version {found.snapshot_version}, the call was judged by version"
+            f" {found.judged_by}: that it was permitted is not proven, and keys count as registered later; export it"
+            f" with --snapshot of version {found.judged_by}",
             err=True,
         )
     typer.echo("verified")

@@ -35,13 +35,14 @@ from native.digest import (
     header_digest,
 )
 from native.headers import Admission, Receipt, RequestHeader, ResponseHeader
-from native.snapshot import SnapshotError, verify_snapshot
+from native.snapshot import BROKER_SCOPE, SnapshotError, verify_snapshot
 
 __all__ = ["OUTCOMES", "Case", "StepFailed"]
 
 OUTCOMES: Final = {1: "DONE", 2: "FAILED", 3: "CANCELLED", 4: "UNKNOWN"}
 DONE: Final = 1
 CLOCKS_MS: Final = 30_000
+BODY_MS: Final = 30_000
 
 _Header = TypeVar("_Header")
 
@@ -55,6 +56,7 @@ class Case:
 
     bundle: Bundle
     trust: SnapshotView
+    judged_by: int
     request: RequestHeader
     gate_key: VerifiedGateKey
     outcome_gate_key: VerifiedGateKey
@@ -92,10 +94,11 @@ class Case:
         self.trust = SnapshotView(verified)
         self.admission = self._decoded(decode_admission, bundle.admission, "admission")
         self.receipt = self._decoded(decode_receipt, bundle.receipt, "receipt")
-        judged_by = max(one.snapshot_version for one in (self.admission, self.receipt) if one is not None)
-        if header.version < judged_by:
-            raise StepFailed(f"version {header.version} is older than version {judged_by}, which judged the call")
-        return f"version {header.version} of {header.trust_domain}"
+        self.judged_by = max(one.snapshot_version for one in (self.admission, self.receipt) if one is not None)
+        if header.version < self.judged_by:
+            raise StepFailed(f"version {header.version} is older than version {self.judged_by}, which judged the call")
+        later = f", later than version {self.judged_by}, which judged the call" * (header.version > self.judged_by)
+        return f"version {header.version} of {header.trust_domain}{later}"
 
     def request_header(self) -> str:
         found = self._decoded(decode_request_header, self.bundle.request_header, "request header")
@@ -235,6 +238,18 @@ class Case:
             if ledger_entry(kind, record) != entry:
                 raise StepFailed(f"the {'intent' if kind == INTENT else 'outcome'} hashes to another entry")
         return ", ".join(entry.hex()[:16] for _, _, entry in held)
+
+    def grant(self) -> str | None:
+        """Absent unless the snapshot is the judging one, and the part of somebody to whom all such grants are told."""
+        request, header = self.request, self.trust.header
+        if header.version != self.judged_by or header.scope not in (BROKER_SCOPE, request.client, request.provider):
+            return None
+        asked = (request.grant_id, request.client, request.provider, request.method, request.purpose)
+        # A gate asks before it waits for the body, for which a client has 30 s; the intent is dated after that.
+        for at_ms in (self.intent_time_ms, self.intent_time_ms - BODY_MS):
+            if self.trust.permitting_grant(*asked, at_ms):
+                return f"{request.grant_id} permits it by version {header.version}"
+        raise StepFailed(f"{request.grant_id} did not permit this call by version {header.version}, which judged it")
 
     @property
     def _answered_ms(self) -> int:

@@ -20,7 +20,10 @@
 17. ledger checkpoint    signed by the ledger's pinned key
 18. intent in ledger     the intent's entry stands in the checkpoint's tree
 19. outcome in ledger    and the outcome's
+20. grant                the bundled snapshot permits client, provider, method and purpose, if it is the judging one
 
+A later snapshot than the one that judged the call proves keys as it lists them: step 2 says so, and step 20 is absent,
+since grants come and go. The judging one is wanted in court; a broker keeps its last ones in envoy/snapshots.
 What a bundle does not hold is reported as absent, not as failed: a holder may keep bodies to himself, and an
 unanswered call has no response. KNOWN: the intent time is the broker's word until checkpoints of the ledger, cosigned
 or time-stamped, stand around it.
@@ -57,8 +60,9 @@ STEPS: Final = (
     "ledger checkpoint",
     "intent in ledger",
     "outcome in ledger",
+    "grant",
 )
-LEDGER_STEPS: Final = STEPS[16:]
+LEDGER_STEPS: Final = STEPS[16:19]
 """Absent when the bundle was exported without a ledger."""
 
 
@@ -83,6 +87,9 @@ class VerifiedEvidence:
     outcome: str | None
     response: ResponseHeader | None
     policy_key: bytes
+    snapshot_version: int
+    judged_by: int
+    """The version that judged the call. With a later one bundled, neither permission nor the keys of then are shown."""
     pinned: bool
     """False: the policy key was taken from the bundle itself, so the anchor is only as good as the file's origin."""
     ledger: NoteVerifier | None
@@ -126,6 +133,7 @@ def verify_bundle(data: bytes, policy_key: bytes | None, *, ledger_key: NoteVeri
         lambda: ledger.checkpoint(case.bundle),
         lambda: ledger.intent(case.bundle),
         lambda: ledger.outcome(case.bundle),
+        case.grant,
     )
     passed: list[StepResult] = []
     for number, (name, step) in enumerate(zip(STEPS, steps, strict=True), start=1):
@@ -143,6 +151,8 @@ def verify_bundle(data: bytes, policy_key: bytes | None, *, ledger_key: NoteVeri
         outcome=OUTCOMES.get(receipt.outcome) if receipt else None,
         response=case.response,
         policy_key=case.bundle.policy_key,
+        snapshot_version=case.trust.version,
+        judged_by=case.judged_by,
         pinned=policy_key is not None,
         ledger=ledger.verifier,
         ledger_pinned=ledger.verifier is not None and ledger_key is not None,

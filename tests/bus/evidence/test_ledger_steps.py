@@ -72,7 +72,8 @@ def test_a_bundle_with_proofs_holds_in_every_step(call: RecordedCall, bundle: Bu
     found = verify_bundle(encode_bundle(bundle), call.instance.policy_key_point, ledger_key=KEY.verifier)
     assert [step.name for step in found.steps if not step.present] == []
     assert (found.ledger, found.ledger_pinned) == (KEY.verifier, True)
-    assert [step.text for step in found.steps[16:]] == [f"312 entries of {KEY.verifier.name}", "entry 300", "entry 301"]
+    texts = [step.text for step in found.steps[16:19]]
+    assert texts == [f"312 entries of {KEY.verifier.name}", "entry 300", "entry 301"]
 
 
 def test_without_a_pinned_key_it_says_so(bundle: Bundle) -> None:

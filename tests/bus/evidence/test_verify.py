@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 
@@ -20,11 +21,13 @@ from native.codec import (
     encode_receipt,
     encode_request_header,
 )
-from native.digest import ADMISSION_TYPE, RECEIPT_TYPE, REQUEST_TYPE, RESPONSE_TYPE, frame
+from native.digest import ADMISSION_TYPE, RECEIPT_TYPE, REQUEST_TYPE, RESPONSE_TYPE, frame, header_digest
 from native.ecdsa import PrivateKey
+from native.policy import build_tables
+from native.snapshot import encode_snapshot
 from pki.gatekey import make_gate_key
 from pki.keys import generate_private_key
-from pki.signer import KeySigner
+from pki.signer import FileSigner, KeySigner
 from tests.support.nation import BROKER, CALLER, OTHER, PROVIDER, make_small_nation
 from tests.support.recorded_call import RecordedCall, bundle_of, record_call, signer_of
 
@@ -162,6 +165,51 @@ def by(signer: KeySigner, type_: str, record: bytes) -> bytes:
     return signature
 
 
+def ungranted(bundle: Bundle, call: RecordedCall, **changes: object) -> Bundle:
+    """A request beyond its client's grants, admitted by a dishonest broker; nothing was answered yet."""
+    asked = resigned(bundle, call, **changes)
+    alone = replace(
+        asked, receipt=b"", receipt_signature=b"", outcome_entry=b"", response_header=b"", response_signature=b""
+    )
+    alone = replace(alone, response_salt=b"", response_frames=b"", grpc_message=b"")
+    return other_admission(
+        alone,
+        call,
+        request_digest=header_digest(REQUEST_TYPE, asked.request_header),
+        request_signature_digest=sha256(asked.request_signature).digest(),
+    )
+
+
+def later(call: RecordedCall) -> bytes:
+    """The next version, in which the grant of the call is gone: it was permitted then all the same."""
+    tables = call.instance.policy().tables
+    built = build_tables(replace(tables, grants=()))
+    signer = FileSigner.load(call.instance.state / "policy-signing-key.pem")
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    return encode_snapshot(
+        built,
+        signer,
+        trust_domain=call.instance.trust_domain,
+        version=call.instance.version + 1,
+        log_position=call.instance.version + 1,
+        created_at_ms=now_ms,
+        alarm_after_ms=1,
+        refuse_after_ms=2,
+    )
+
+
+def test_later_snapshot_than_the_judging_one_proves_no_permission_and_says_so(
+    call: RecordedCall, bundle: Bundle
+) -> None:
+    judging = verify_bundle(encode_bundle(bundle), None)
+    assert judging.snapshot_version == judging.judged_by
+    assert judging.steps[-1].text == f"grant-1 permits it by version {judging.judged_by}"
+    found = verify_bundle(encode_bundle(replace(bundle, snapshot=later(call))), None)
+    assert (found.judged_by, found.snapshot_version) == (judging.judged_by, judging.judged_by + 1)
+    assert f"later than version {judging.judged_by}, which judged the call" in found.steps[1].text
+    assert (found.steps[-1].name, found.steps[-1].present) == ("grant", False)
+
+
 def stranger_gate(bundle: Bundle, call: RecordedCall) -> Bundle:
     """A gate key that names the broker but is certified by somebody else."""
     signer = signer_of(call.instance, OTHER)
@@ -245,6 +293,9 @@ CHANGES: list[tuple[str, str, Change]] = [
     ("another request salt", "request body", lambda b, c: replace(b, request_salt=os.urandom(32))),
     ("an answer without one message", "response body", lambda b, c: replace(b, response_frames=frame(b"nobody"))),
     ("another status text", "response body", lambda b, c: replace(b, grpc_message=b"bad")),
+    ("a call by a grant that nobody has", "grant", lambda b, c: ungranted(b, c, grant_id="grant-9")),
+    ("a call for a purpose that is not granted", "grant", lambda b, c: ungranted(b, c, purpose="civil.death")),
+    ("a call of a method that is not granted", "grant", lambda b, c: ungranted(b, c, method="/other.v1.Service/Get")),
     ("another entry", "ledger entries", lambda b, c: replace(b, outcome_entry=b.intent_entry)),
 ]
 
