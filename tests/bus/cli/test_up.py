@@ -180,7 +180,7 @@ def test_directory_of_a_file_made_instance_is_refused(fresh: Commands) -> None:
 def test_logs_of_each_part_are_shown_and_followed(instance: Commands) -> None:
     assert "policy version 1 published" in instance.run("logs", "publisher", "-n", "1000").stdout
     assert "ready to accept connections" in instance.run("logs", "postgres").stdout
-    lines = instance.json("logs", "supervisor")
+    lines = instance.json("logs", "supervisor", "-n", "1000")
     assert any("ready after" in one["line"] for one in lines)
     following = subprocess.Popen(
         [*COMMAND, "logs", "supervisor", "-f", "-n", "0"], env=instance.environment, stdout=subprocess.PIPE, text=True
