@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from bus.edge.instance import Instance
-from bus.evidence.bundle import encode_bundle
+from bus.evidence.bundle import encode_bundle, parse_bundle
 from bus.evidence.verify import LEDGER_STEPS
 from tests.support.nation import BROKER, CALLER, make_small_nation
 from tests.support.recorded_call import RecordedCall, bundle_of, record_call
@@ -154,6 +155,27 @@ def test_evidence_is_exported_from_the_journal_with_the_holders_body(call: Recor
     assert (done.returncode, done.stderr) == (0, "")
     steps = json.loads(govbus("verify", out, "--json").stdout)["steps"]
     assert [step["name"] for step in steps if not step["present"]] == ["response body", *LEDGER_STEPS]
+
+
+def test_evidence_rests_on_the_kept_snapshot_that_judged_the_call_or_says_that_it_does_not(
+    call: RecordedCall, tmp_path: Path
+) -> None:
+    home, out = call.journal.parent, tmp_path / "out.evidence"
+    judging, current = (home / "snapshot.bin").read_bytes(), home / "snapshot.bin"
+    call.instance.publish(now=datetime.now(UTC))
+    export = ("evidence", "export", call.header.request_id.hex(), "--journal", call.journal, "--out", out)
+    try:
+        assert govbus(*export).returncode == 0
+        later = govbus("verify", out)
+        assert (later.returncode, "judged by version 1" in later.stderr) == (0, True), later.stderr
+        kept = home / "envoy" / "snapshots"
+        kept.mkdir(parents=True)
+        (kept / f"{1:012d}-abc.bin").write_bytes(judging)
+        assert govbus(*export).returncode == 0
+        assert parse_bundle(out.read_bytes()).snapshot == judging
+        assert "judged by" not in govbus("verify", out).stderr
+    finally:
+        current.write_bytes(judging)
 
 
 def test_evidence_of_a_call_that_is_not_there_is_one_line(call: RecordedCall, tmp_path: Path) -> None:
