@@ -89,6 +89,21 @@ def test_envoys_own_refusals_carry_reasons_of_the_bus() -> None:
     assert found == [Reason.OVERLOADED, Reason.DEADLINE, Reason.OVERLOADED, Reason.PROVIDER_LOST]
 
 
+def pinned(settings: EdgeSettings, certificates: tuple[bytes, ...] | None) -> object:
+    """The certificates that Envoy takes for the provider's; None when it asks for chain and name only."""
+    (upstream,) = settings.upstreams
+    changed = replace(settings, upstreams=(replace(upstream, certificates=certificates),))
+    (cluster,) = json.loads(render(changed)["clusters.json"])["resources"]
+    tls = cluster["transport_socket"]["typed_config"]["common_tls_context"]
+    return tls["combined_validation_context"]["default_validation_context"].get("verify_certificate_hash")
+
+
+def test_provider_without_a_live_certificate_is_nobody_and_not_anybody(settings: EdgeSettings) -> None:
+    assert pinned(settings, None) is None
+    assert pinned(settings, (b"\x02" * 32, b"\x01" * 32)) == ["01" * 32, "02" * 32]
+    assert pinned(settings, ()) == ["00" * 32]
+
+
 def test_no_wait_for_a_client_is_without_end(settings: EdgeSettings) -> None:
     (chain,) = listener(settings)["filter_chains"]
     http = chain["filters"][0]["typed_config"]
