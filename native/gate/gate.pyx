@@ -59,4 +59,6 @@ include "answer.pxi"
 include "hooks.pxi"
 
 cdef public const char *envoy_dynamic_module_on_program_init() noexcept nogil:
+    # A process that exits while the journal's thread signs must not have libcrypto taken from under it.
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL)
     return b"v0.2.0"

@@ -37,3 +37,6 @@ cdef extern from "<time.h>" nogil:
 
 cdef extern from "<openssl/crypto.h>" nogil:
     void OPENSSL_cleanse(void *p, size_t n)
+    int OPENSSL_init_crypto(unsigned long long options, const void *settings)
+    enum:
+        OPENSSL_INIT_NO_ATEXIT
