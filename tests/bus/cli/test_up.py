@@ -195,5 +195,9 @@ def test_logs_of_each_part_are_shown_and_followed(instance: Commands) -> None:
         assert "a line" in following.stdout.readline()
     finally:
         following.send_signal(signal.SIGINT)
-        following.communicate(timeout=30)
+        try:
+            following.communicate(timeout=30)
+        finally:
+            following.kill()
+            following.wait()
     assert following.returncode == 0
