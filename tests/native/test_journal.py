@@ -274,7 +274,7 @@ def test_a_lone_intent_is_not_held_back_and_lone_refusals_are_gathered(broker: B
 
 
 def test_load_is_grouped_and_every_record_counted(broker: Broker) -> None:
-    broker.segment_bytes = 1 << 20
+    broker.segment_bytes = 32 << 20  # all 4,000 calls fit at once: no slow disk can make this journal full
     journal = broker.open()
     before = journal.stats()
     _fast.run_journal_load(journal, request(), RESPONSE_BYTES, REQUEST_SIGNATURE, 4_000, 8_000)
