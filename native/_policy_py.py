@@ -15,7 +15,7 @@ from native.policy_types import PolicyError
 __all__ = ["PolicyView", "build_index", "siphash"]
 
 HEADER = 320
-RECORD_SIZES = (1, 24, 48, 120, 24, 8, 80, 4, 8, 8, 8, 8, 8, 8, 8)
+RECORD_SIZES = (1, 32, 48, 120, 24, 8, 80, 4, 8, 8, 8, 8, 8, 8, 8)
 STRINGS, SUBSYSTEMS, CERTIFICATES, KEYS, METHODS, PURPOSES, GRANTS, LISTS, AGENTS = range(9)
 INDEX_OF = {SUBSYSTEMS: 9, CERTIFICATES: 10, KEYS: 11, METHODS: 12, GRANTS: 13, AGENTS: 14}
 SPKI_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
@@ -101,7 +101,7 @@ class PolicyView:
         b = self._b
         if len(b) < HEADER:  # (1)
             raise PolicyError("truncated")
-        if b[:8] != b"GVBPOL01":
+        if b[:8] != b"GVBPOL02":
             raise PolicyError("magic")
         if struct.unpack_from("<Q", b, 8)[0] != len(b):
             raise PolicyError("truncated")
@@ -264,12 +264,12 @@ class PolicyView:
     def find_subsystem(self, id: str) -> int | None:
         return self._find(SUBSYSTEMS, id.encode())
 
-    def subsystem(self, index: int) -> tuple[str, str, str, bool, bool]:
-        """(id, member prefix, cluster, active, is broker)."""
+    def subsystem(self, index: int) -> tuple[str, str, str, bool, bool, int, int]:
+        """(id, member prefix, cluster, active, is broker, calls per second, burst)."""
         record = self._record(SUBSYSTEMS, index)
-        member, flags = struct.unpack_from("<II", record, 16)
+        member, flags, rate, burst = struct.unpack_from("<4I", record, 16)
         id = self._string(record)
-        return id, id[:member], self._string(record, 8), bool(flags & 1), bool(flags & 2)
+        return id, id[:member], self._string(record, 8), bool(flags & 1), bool(flags & 2), rate, burst
 
     def key(self, key_id: bytes) -> tuple[int, int, int, int, bytes] | None:
         """(index, subsystem, not-before, not-after, point)."""

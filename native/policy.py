@@ -38,6 +38,7 @@ __all__ = [
 
 _SECTIONS = 15
 _HEADER = 320
+_SUBSYSTEM_END = struct.Struct("<4I")
 _CERTIFICATE = struct.Struct("<32sqI4x")
 _CERTIFICATES_AT = 32 + 2 * 16
 
@@ -99,7 +100,7 @@ def _subsystems(tables: PolicyTables, strings: _Strings) -> bytes:
         if not s.id.startswith(s.member) or not s.member.endswith("/"):
             raise PolicyError("value", f"{s.member} is not a member prefix of {s.id}")
         flags = (1 if s.active else 0) | (2 if s.is_broker else 0)
-        out.append(strings.ref(s.id) + strings.ref(s.cluster) + struct.pack("<II", len(s.member), flags))
+        out.append(strings.ref(s.id) + strings.ref(s.cluster) + _SUBSYSTEM_END.pack(len(s.member), flags, s.calls_per_second, s.burst))
     return b"".join(out)
 
 
@@ -186,14 +187,14 @@ def build_tables(tables: PolicyTables, *, seed: bytes | None = None) -> bytes:
 
 
 def _lay_out(seed: bytes, sections: list[bytes]) -> bytes:
-    sizes = (1, 24, 48, 120, 24, 8, 80, 4, 8, 8, 8, 8, 8, 8, 8)
+    sizes = (1, 32, 48, 120, 24, 8, 80, 4, 8, 8, 8, 8, 8, 8, 8)
     at, directory, body = _HEADER, [], []
     for data, size in zip(sections, sizes, strict=True):
         directory.append(struct.pack("<QII", at, len(data) // size, size))
         padded = data + bytes(-len(data) % 64)
         body.append(padded)
         at += len(padded)
-    head = b"GVBPOL01" + struct.pack("<Q", at) + seed + b"".join(directory)
+    head = b"GVBPOL02" + struct.pack("<Q", at) + seed + b"".join(directory)
     return head.ljust(_HEADER, b"\0") + b"".join(body)
 
 
@@ -212,8 +213,8 @@ class Policy:
         self.agent = self._view.agent
 
     def subsystem(self, index: int) -> Subsystem:
-        id, member, cluster, active, is_broker = self._view.subsystem(index)
-        return Subsystem(id, member, active, is_broker, cluster)
+        id, member, cluster, active, is_broker, *limits = self._view.subsystem(index)
+        return Subsystem(id, member, active, is_broker, cluster, *limits)
 
     def certificates(self) -> Iterator[Certificate]:
         """Every live certificate, for telling others of them; `certificate` is the question that calls ask."""

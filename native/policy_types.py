@@ -41,13 +41,16 @@ class MethodKind(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Subsystem:
     """One registered subsystem. `member` is the prefix of `id` that its member owns, slash included; `cluster` names
-    Envoy's cluster for it and is empty when it provides nothing."""
+    Envoy's cluster for it and is empty when it provides nothing. `calls_per_second` (0 = no limit) and `burst` (0 = as
+    many as a second's, at least 1) bound what it may call as a peer, over all grants and whomever it carries for."""
 
     id: str
     member: str
     active: bool = True
     is_broker: bool = False
     cluster: str = ""
+    calls_per_second: int = 0
+    burst: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Who may call which methods of whom, for which purposes, when. A limit of 0 means none."""
+    """Who may call which methods of whom, for which purposes, when. A limit of 0 means none, a burst of 0 as many
+    as a second's. Days are UTC's; bytes are gRPC frames, of the request and of what was released of the answer."""
 
     grant_id: str
     client: str

@@ -104,10 +104,11 @@ cdef class PolicyView:
         return self.find(GB_POL_GRANTS, grant_id)
 
     def subsystem(self, index):
-        """(id, member prefix, cluster, active, is broker)."""
+        """(id, member prefix, cluster, active, is broker, calls per second, burst)."""
         cdef gb_subsystem s
         gb_policy_subsystem_get(&self.pol, self.index(GB_POL_SUBSYSTEMS, index), &s)
-        return text_of(s.id), text_of(s.member), text_of(s.cluster), bool(s.active), bool(s.is_broker)
+        return (text_of(s.id), text_of(s.member), text_of(s.cluster), bool(s.active), bool(s.is_broker),
+                s.calls_per_second, s.burst)
 
     def key(self, bytes key_id not None):
         """(index, subsystem, not-before, not-after, point)."""

@@ -28,6 +28,8 @@ cdef inline void gb_policy_subsystem_get(const gb_policy* pol, u32 index, gb_sub
     out.member = gb_make_span(out.id.p, gb_ld32(record + 16))
     out.active = (flags & GB_SUBSYSTEM_ACTIVE) != 0
     out.is_broker = (flags & GB_SUBSYSTEM_BROKER) != 0
+    out.calls_per_second = gb_ld32(record + 24)
+    out.burst = gb_ld32(record + 28)
 
 
 cdef inline u32 gb_policy_key(const gb_policy* pol, const u8* key_id32, gb_key_record* out) noexcept nogil:

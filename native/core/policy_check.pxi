@@ -48,7 +48,7 @@ cdef inline int gb_pol_layout(gb_policy* pol) noexcept nogil:
     cdef const u8* entry
     if pol.size < GB_POL_HEADER:
         return GB_POLICY_TRUNCATED
-    if memcmp(pol.base, b"GVBPOL01", 8) != 0:
+    if memcmp(pol.base, b"GVBPOL02", 8) != 0:
         return GB_POLICY_MAGIC
     if gb_ld64(pol.base + 8) != pol.size:
         return GB_POLICY_TRUNCATED

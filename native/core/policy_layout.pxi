@@ -55,6 +55,8 @@ ctypedef struct gb_subsystem:
     gb_span cluster              # Envoy's cluster for it; empty when it provides nothing
     bint active
     bint is_broker
+    u32 calls_per_second         # of the subsystem as a peer, over all grants; 0 = no limit
+    u32 burst                    # 0 = max(1, calls_per_second)
 
 ctypedef struct gb_key_record:
     u32 subsystem
@@ -90,7 +92,7 @@ cdef inline u32 gb_pol_record_size(int section) noexcept nogil:
     if section == GB_POL_STRINGS:
         return 1
     if section == GB_POL_SUBSYSTEMS:
-        return 24
+        return 32
     if section == GB_POL_CERTIFICATES:
         return 48
     if section == GB_POL_KEYS:

@@ -132,7 +132,7 @@ def tables(grants: int = 2) -> PolicyTables:
         subsystems=(
             Subsystem(wire.CLIENT, "spiffe://fuzz.test/gov/one/"),
             Subsystem("spiffe://fuzz.test/gov/one/agent", "spiffe://fuzz.test/gov/one/", active=False),
-            Subsystem(wire.PROVIDER, "spiffe://fuzz.test/gov/two/", cluster="provider"),
+            Subsystem(wire.PROVIDER, "spiffe://fuzz.test/gov/two/", cluster="provider", calls_per_second=7, burst=9),
             Subsystem(wire.BROKER, "spiffe://fuzz.test/gov/ndc/", is_broker=True),
         ),
         certificates=(

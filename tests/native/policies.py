@@ -58,7 +58,7 @@ SMALL = PolicyTables(
         subsystem(CLIENT),
         subsystem(PROVIDER, cluster="population"),
         subsystem(BROKER, is_broker=True),
-        subsystem(AGENT),
+        subsystem(AGENT, calls_per_second=7, burst=9),
         subsystem(IDLE, active=False),
     ),
     certificates=(Certificate(octets(1), CLIENT, NOW + 1), Certificate(octets(2), AGENT, NOW + 2)),

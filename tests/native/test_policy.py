@@ -195,6 +195,7 @@ def test_the_same_tables_and_seed_give_the_same_bytes() -> None:
         ({"grants": (grant("á"),)}, "value"),
         ({"grants": (grant("a b"),)}, "value"),
         ({"grants": (grant(burst=1 << 32),)}, "value"),
+        ({"subsystems": (*SMALL.subsystems[:3], subsystem(AGENT, burst=1 << 32))}, "value"),
         ({"grants": (grant(), grant())}, "index"),
         ({"agents": (Agent(AGENT, PROVIDER),)}, "value"),
         ({"agents": (Agent(AGENT, "nobody"),)}, "reference"),
