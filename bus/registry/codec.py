@@ -36,7 +36,7 @@ def decode_change(kind: str, payload: str) -> Change:
         raise PayloadError(f"unknown kind of event {kind!a}; a newer govbus wrote it, upgrade")
     try:
         change = _reader(shape)(json.loads(payload))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise PayloadError(f"the payload of a {kind} event is not one that govbus wrote") from error
     assert isinstance(change, Change)  # noqa: S101 (a table of ours maps kinds to changes)
     return change

@@ -17,6 +17,8 @@ from native.policy_types import Method
 __all__ = ["ServiceOffered", "ServiceRegistered", "ServiceRevised", "ServiceWithdrawn", "service_of"]
 
 _LONGEST_LIFETIME_MS = 300_000
+_LONGEST_PATH = 200
+"""What gates read: a longer one could never be compiled, and a service that is registered stays."""
 
 
 def service_of(method: str) -> str:
@@ -143,4 +145,6 @@ def _verify_contract(service: str, image: bytes, methods: tuple[Method, ...]) ->
         prefix, _, name = method.path.rpartition("/")
         if prefix != f"/{service}" or not (name.isascii() and name.isidentifier()):
             raise Refusal(RefusalReason.MALFORMED, f"a method of {service} is written /{service}/Method")
+        if len(method.path) > _LONGEST_PATH:
+            raise Refusal(RefusalReason.MALFORMED, f"a method has {_LONGEST_PATH} characters, service included")
         verify_number(method.max_lifetime_ms, "max_lifetime_ms", _LONGEST_LIFETIME_MS, lowest=1)

@@ -34,6 +34,8 @@ _NAME_LENGTH: Final = 200
 _REASON_LENGTH: Final = 500
 _ENDPOINTS: Final = 64
 _SEVERAL: Final = 1_000
+_LAST_MS: Final = 253_402_300_799_999
+"""The year 9999 ends: what gates, and people's calendars, can hold."""
 
 
 def verify_label(text: str, what: str) -> str:
@@ -119,6 +121,8 @@ def verify_validity(not_before_ms: int, not_after_ms: int, at_ms: int) -> None:
     """Ends after it starts, and is not over yet. Refusal(VALIDITY)."""
     if not 0 <= not_before_ms < not_after_ms:
         raise Refusal(RefusalReason.VALIDITY, "it ends before it starts; make not_after later than not_before")
+    if not_after_ms > _LAST_MS:
+        raise Refusal(RefusalReason.VALIDITY, "it ends after the year 9999; make not_after earlier")
     if not_after_ms <= at_ms:
         raise Refusal(RefusalReason.VALIDITY, "it is over already; make not_after lie in the future")
 
