@@ -55,7 +55,8 @@ class SteppedBroker(Broker):
 
     def _environment(self) -> dict[str, str]:
         return super()._environment() | {
-            "LD_PRELOAD": str(self.library),  # which knows no folder with a space in its name
+            "LD_PRELOAD": self.library.name,  # a list that spaces part, so the folder, which may have one, stands apart
+            "LD_LIBRARY_PATH": str(self.library.parent),
             "CLOCK_SHIFT": str(self.shift),
         }
 

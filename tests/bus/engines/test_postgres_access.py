@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -141,5 +142,5 @@ def test_wrong_address_is_refused_without_showing_it(tmp_path: Path) -> None:
         ExternalPostgres("postgresql://me:hunter2@[bad/x", tmp_path)
     assert "hunter2" not in str(refused.value)
     with pytest.raises(DatabaseUnavailable) as unreachable:
-        ExternalPostgres(f"postgresql://me:hunter2@/x?host={tmp_path}", tmp_path).start()
+        ExternalPostgres(f"postgresql://me:hunter2@/x?host={quote(str(tmp_path))}", tmp_path).start()
     assert "hunter2" not in str(unreachable.value)
