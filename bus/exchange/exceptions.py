@@ -74,6 +74,7 @@ __all__ = [
     "ResponseSignatureInvalid",
     "ResponseTooLarge",
     "ResponseUnverified",
+    "RotationRunning",
     "SignatureInvalid",
     "StreamNotSealed",
     "StreamNotSupported",
@@ -526,3 +527,9 @@ class EntryUnknown(CallError):
     """The registry has no entry of this name."""
 
     REASON: ClassVar[Reason] = Reason.ENTRY_UNKNOWN
+
+
+class RotationRunning(CallError):
+    """A signing key of the caller was registered less than an hour ago beside another one: one rotation at a time."""
+
+    REASON: ClassVar[Reason] = Reason.ROTATION_RUNNING

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#govbus/enrolment/v1/enrolment.proto\x12\x13govbus.enrolment.v1\"\xa4\x01\n\x0c\x45nrolRequest\x12\x14\n\x0ctoken_secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x18\n\x10signing_key_spki\x18\x03 \x01(\x0c\x12!\n\x19signing_key_not_before_ms\x18\x04 \x01(\x03\x12 \n\x18signing_key_not_after_ms\x18\x05 \x01(\x03\x12\x12\n\npossession\x18\x06 \x01(\x0c\"\xfb\x01\n\rEnrolResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0c\x12\x14\n\x0ctrust_bundle\x18\x02 \x01(\x0c\x12\x17\n\x0fpolicy_key_spki\x18\x03 \x01(\x0c\x12\x1d\n\x15signing_key_starts_ms\x18\x04 \x01(\x03\x12\x10\n\x08snapshot\x18\x05 \x01(\x0c\x12,\n\x07\x62rokers\x18\x06 \x03(\x0b\x32\x1b.govbus.enrolment.v1.Broker\x12\x0e\n\x06listen\x18\x07 \x01(\t\x12\x18\n\x10renewal_provider\x18\x08 \x01(\t\x12\x17\n\x0frenewal_purpose\x18\t \x01(\t\"+\n\x06\x42roker\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t2b\n\x10\x45nrolmentService\x12N\n\x05\x45nrol\x12!.govbus.enrolment.v1.EnrolRequest\x1a\".govbus.enrolment.v1.EnrolResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#govbus/enrolment/v1/enrolment.proto\x12\x13govbus.enrolment.v1\"\xa4\x01\n\x0c\x45nrolRequest\x12\x14\n\x0ctoken_secret\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x18\n\x10signing_key_spki\x18\x03 \x01(\x0c\x12!\n\x19signing_key_not_before_ms\x18\x04 \x01(\x03\x12 \n\x18signing_key_not_after_ms\x18\x05 \x01(\x03\x12\x12\n\npossession\x18\x06 \x01(\x0c\"\x8e\x02\n\rEnrolResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0c\x12\x14\n\x0ctrust_bundle\x18\x02 \x01(\x0c\x12\x17\n\x0fpolicy_key_spki\x18\x03 \x01(\x0c\x12\x1d\n\x15signing_key_starts_ms\x18\x04 \x01(\x03\x12\x10\n\x08snapshot\x18\x05 \x01(\x0c\x12,\n\x07\x62rokers\x18\x06 \x03(\x0b\x32\x1b.govbus.enrolment.v1.Broker\x12\x0e\n\x06listen\x18\x07 \x01(\t\x12\x18\n\x10renewal_provider\x18\x08 \x01(\t\x12\x17\n\x0frenewal_purpose\x18\t \x01(\t\x12\x11\n\tendpoints\x18\n \x01(\x0c\"+\n\x06\x42roker\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t2b\n\x10\x45nrolmentService\x12N\n\x05\x45nrol\x12!.govbus.enrolment.v1.EnrolRequest\x1a\".govbus.enrolment.v1.EnrolResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENROLREQUEST']._serialized_start=61
   _globals['_ENROLREQUEST']._serialized_end=225
   _globals['_ENROLRESPONSE']._serialized_start=228
-  _globals['_ENROLRESPONSE']._serialized_end=479
-  _globals['_BROKER']._serialized_start=481
-  _globals['_BROKER']._serialized_end=524
-  _globals['_ENROLMENTSERVICE']._serialized_start=526
-  _globals['_ENROLMENTSERVICE']._serialized_end=624
+  _globals['_ENROLRESPONSE']._serialized_end=498
+  _globals['_BROKER']._serialized_start=500
+  _globals['_BROKER']._serialized_end=543
+  _globals['_ENROLMENTSERVICE']._serialized_start=545
+  _globals['_ENROLMENTSERVICE']._serialized_end=643
 # @@protoc_insertion_point(module_scope)

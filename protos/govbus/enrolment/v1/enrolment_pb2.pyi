@@ -79,6 +79,7 @@ class EnrolResponse(_message.Message):
     LISTEN_FIELD_NUMBER: _builtins.int
     RENEWAL_PROVIDER_FIELD_NUMBER: _builtins.int
     RENEWAL_PURPOSE_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
     certificate_chain: _builtins.bytes
     """PEM, the TLS certificate first, then its issuing CA."""
     trust_bundle: _builtins.bytes
@@ -92,11 +93,13 @@ class EnrolResponse(_message.Message):
     listen: _builtins.str
     """Where the subsystem is registered as listening, `host:port`; empty if it only calls."""
     renewal_provider: _builtins.str
-    """SPIFFE ID of the provider of govbus.registry.v1.RenewalService, for whose Renew a grant was made in the same
+    """SPIFFE ID of the provider of govbus.registry.v1.RenewalService, for whose methods a grant was made in the same
     transaction; empty where the instance has none.
     """
     renewal_purpose: _builtins.str
     """The purpose of that grant."""
+    endpoints: _builtins.bytes
+    """For a broker: where providers listen, JSON. Believed in nothing: a provider proves itself by its certificate."""
     @_builtins.property
     def brokers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Broker]:
         """Brokers to call through."""
@@ -113,10 +116,11 @@ class EnrolResponse(_message.Message):
         listen: _builtins.str = ...,
         renewal_provider: _builtins.str = ...,
         renewal_purpose: _builtins.str = ...,
+        endpoints: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brokers", b"brokers", "certificate_chain", b"certificate_chain", "listen", b"listen", "policy_key_spki", b"policy_key_spki", "renewal_provider", b"renewal_provider", "renewal_purpose", b"renewal_purpose", "signing_key_starts_ms", b"signing_key_starts_ms", "snapshot", b"snapshot", "trust_bundle", b"trust_bundle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brokers", b"brokers", "certificate_chain", b"certificate_chain", "endpoints", b"endpoints", "listen", b"listen", "policy_key_spki", b"policy_key_spki", "renewal_provider", b"renewal_provider", "renewal_purpose", b"renewal_purpose", "signing_key_starts_ms", b"signing_key_starts_ms", "snapshot", b"snapshot", "trust_bundle", b"trust_bundle"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -353,6 +353,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The registry has no entry of this name. List what there is, and name one of it.
     NOT_FOUND; provider called: yes.
     """
+    REASON_ROTATION_RUNNING: _Reason.ValueType  # 174
+    """A signing key of the caller was registered less than an hour ago beside another one: one rotation at a time. Wait until the hour is over; if a key was stolen, ask the operator to revoke it.
+    FAILED_PRECONDITION; provider called: yes.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Every reason of the bus. Numbers are recorded in journals: never reuse one."""
@@ -652,6 +656,10 @@ FAILED_PRECONDITION; provider called: yes.
 REASON_ENTRY_UNKNOWN: Reason.ValueType  # 173
 """The registry has no entry of this name. List what there is, and name one of it.
 NOT_FOUND; provider called: yes.
+"""
+REASON_ROTATION_RUNNING: Reason.ValueType  # 174
+"""A signing key of the caller was registered less than an hour ago beside another one: one rotation at a time. Wait until the hour is over; if a key was stolen, ask the operator to revoke it.
+FAILED_PRECONDITION; provider called: yes.
 """
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 

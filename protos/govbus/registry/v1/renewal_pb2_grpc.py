@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RenewalServiceStub:
-    """A subsystem's own certificate.
+    """A subsystem's own certificate, signing key and snapshot.
     """
 
     def __init__(self, channel):
@@ -45,10 +45,20 @@ class RenewalServiceStub:
                 request_serializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.ConfirmRequest.SerializeToString,
                 response_deserializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.ConfirmResponse.FromString,
                 _registered_method=True)
+        self.RotateKey = channel.unary_unary(
+                '/govbus.registry.v1.RenewalService/RotateKey',
+                request_serializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.RotateKeyRequest.SerializeToString,
+                response_deserializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.RotateKeyResponse.FromString,
+                _registered_method=True)
+        self.GetSnapshot = channel.unary_unary(
+                '/govbus.registry.v1.RenewalService/GetSnapshot',
+                request_serializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.GetSnapshotRequest.SerializeToString,
+                response_deserializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.GetSnapshotResponse.FromString,
+                _registered_method=True)
 
 
 class RenewalServiceServicer:
-    """A subsystem's own certificate.
+    """A subsystem's own certificate, signing key and snapshot.
     """
 
     def Renew(self, request, context):
@@ -69,6 +79,27 @@ class RenewalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateKey(self, request, context):
+        """May be called by any subsystem that holds a grant for this method, for itself alone: the key becomes one of the
+        client of the signed request, which a current key of that client has signed. The new key starts no sooner than 10 s
+        after it was recorded. The caller's former keys end an hour (a broker's: eight days, since gate keys live seven)
+        after the new one starts, or at their own end if that is sooner. Asked again with the same key: KEY_KNOWN; whether
+        it is the caller's own, the caller's snapshot says. ROTATION_RUNNING: two keys within one hour.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSnapshot(self, request, context):
+        """May be called by any subsystem that holds a grant for this method, for itself alone: the caller's own part of the
+        published policy, a broker's whole one. The answer comes when there is anything newer than the caller knows, or
+        after `wait_ms`. It says nothing that is believed without the policy key's signature, but for the trust bundle,
+        which counts only in an answer that the registry signed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RenewalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -82,6 +113,16 @@ def add_RenewalServiceServicer_to_server(servicer, server):
                     request_deserializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.ConfirmRequest.FromString,
                     response_serializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.ConfirmResponse.SerializeToString,
             ),
+            'RotateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKey,
+                    request_deserializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.RotateKeyRequest.FromString,
+                    response_serializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.RotateKeyResponse.SerializeToString,
+            ),
+            'GetSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSnapshot,
+                    request_deserializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.GetSnapshotRequest.FromString,
+                    response_serializer=govbus_dot_registry_dot_v1_dot_renewal__pb2.GetSnapshotResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'govbus.registry.v1.RenewalService', rpc_method_handlers)
@@ -91,7 +132,7 @@ def add_RenewalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RenewalService:
-    """A subsystem's own certificate.
+    """A subsystem's own certificate, signing key and snapshot.
     """
 
     @staticmethod
@@ -138,6 +179,60 @@ class RenewalService:
             '/govbus.registry.v1.RenewalService/Confirm',
             govbus_dot_registry_dot_v1_dot_renewal__pb2.ConfirmRequest.SerializeToString,
             govbus_dot_registry_dot_v1_dot_renewal__pb2.ConfirmResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/govbus.registry.v1.RenewalService/RotateKey',
+            govbus_dot_registry_dot_v1_dot_renewal__pb2.RotateKeyRequest.SerializeToString,
+            govbus_dot_registry_dot_v1_dot_renewal__pb2.RotateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/govbus.registry.v1.RenewalService/GetSnapshot',
+            govbus_dot_registry_dot_v1_dot_renewal__pb2.GetSnapshotRequest.SerializeToString,
+            govbus_dot_registry_dot_v1_dot_renewal__pb2.GetSnapshotResponse.FromString,
             options,
             channel_credentials,
             insecure,
