@@ -100,7 +100,11 @@ def _subsystems(tables: PolicyTables, strings: _Strings) -> bytes:
         if not s.id.startswith(s.member) or not s.member.endswith("/"):
             raise PolicyError("value", f"{s.member} is not a member prefix of {s.id}")
         flags = (1 if s.active else 0) | (2 if s.is_broker else 0)
-        out.append(strings.ref(s.id) + strings.ref(s.cluster) + _SUBSYSTEM_END.pack(len(s.member), flags, s.calls_per_second, s.burst))
+        out.append(
+            strings.ref(s.id)
+            + strings.ref(s.cluster)
+            + _SUBSYSTEM_END.pack(len(s.member), flags, s.calls_per_second, s.burst)
+        )
     return b"".join(out)
 
 
