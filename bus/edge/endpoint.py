@@ -42,7 +42,7 @@ def parse_endpoint(text: str) -> Endpoint:
     host, separator, port = text.rpartition(":")
     if not separator or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
         raise EndpointError("write an address as host:port, with a port from 1 to 65535")
-    if host.startswith("[") and host.endswith("]") and "%" not in host:  # a zone means something on one machine only
+    if host.startswith("[") and host.endswith("]"):
         try:
             return Endpoint(str(ipaddress.IPv6Address(host[1:-1])), int(port))
         except ValueError as error:

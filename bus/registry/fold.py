@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from bus.registry.change import Change
 from bus.registry.draft import Draft
-from bus.registry.event import Event, StoredEvent, store_event
+from bus.registry.event import Event, LogBroken, StoredEvent, store_event
 from bus.registry.refusal import Refusal, RefusalReason
 from bus.registry.shapes import verify_operator, verify_reason
 from bus.registry.state import RegistryState
@@ -39,10 +39,13 @@ class Proposal:
 
 
 def fold(events: Iterable[Event], start: RegistryState = EMPTY) -> RegistryState:
-    """The state after `events`, which follow `start` without a gap."""
+    """The state after `events`, which follow `start` without a gap; LogBroken for one that no rule let in."""
     draft = Draft(start)
     for event in events:
-        _apply(draft, event)
+        try:
+            _apply(draft, event)
+        except (KeyError, ValueError) as error:  # whoever writes rows can chain them, too
+            raise LogBroken(event.position, "it changes what is not there") from error
     return draft.done()
 
 

@@ -5,11 +5,11 @@ appended. A state is a value: whoever got one keeps it unchanged.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from bus.registry.change import Change, KeyClaim
-from bus.registry.event import Event, StoredEvent, parse_events
+from bus.registry.event import Event, LogBroken, StoredEvent, parse_events
 from bus.registry.fold import EMPTY, Act, Proposal, fold, propose
 from bus.registry.refusal import Refusal, RefusalReason
 from bus.registry.state import RegistryState
@@ -38,13 +38,18 @@ class Registry:
         Refusal says which rule they break; DatabaseUnavailable, that nothing was recorded (its ConnectionLost: that it
         is not known). `files` holds by digest what the changes name.
         """
-        newest = self._newest
+        newest = self._newest if self._newest.position else self.state()  # a whole log is not read under its lock
         with self._store.appending() as log:
-            newest = _follow(newest, log.events(newest.position))
+            newest = _follow(newest, log.events(_anchor(newest)))
             proposal = propose(newest, changes, act, self._clock_ms())
             log.append(proposal.stored, _claims(proposal), _attached(changes, files or {}))
         self._keep(proposal.after)
         return proposal.events
+
+    @property
+    def newest(self) -> RegistryState:
+        """The newest state that this process has read; the database is not asked."""
+        return self._newest
 
     def state(self) -> RegistryState:
         """The newest state, others' changes included; LogBroken if what was appended does not fit."""
@@ -84,8 +89,7 @@ class Registry:
         return self._store.positions(seconds)
 
     def _parse(self, start: RegistryState, until: int) -> Iterator[Event]:
-        stored = self._store.events(start.position, until)
-        return parse_events(stored, position=start.position, head=start.head, time_ms=start.time_ms)
+        return _parse(start, self._store.events(_anchor(start), max(until, start.position)))
 
     def _keep(self, state: RegistryState) -> None:
         with self._lock:
@@ -94,8 +98,22 @@ class Registry:
 
 
 def _follow(state: RegistryState, stored: Sequence[StoredEvent]) -> RegistryState:
-    events = parse_events(stored, position=state.position, head=state.head, time_ms=state.time_ms)
-    return fold(events, state) if stored else state
+    return fold(_parse(state, stored), state)
+
+
+def _anchor(state: RegistryState) -> int:
+    """Behind which position to read on from `state`: its own event is read again, see _parse."""
+    return max(state.position - 1, 0)
+
+
+def _parse(start: RegistryState, stored: Iterable[StoredEvent]) -> Iterator[Event]:
+    """What follows `start`. Its own event stands first: where another or none does, the log was set back."""
+    rows = iter(stored)
+    if start.position:
+        own = next(rows, None)
+        if own is None or (own.position, own.hash) != (start.position, start.head):
+            raise LogBroken(start.position, "it is not the event that was read there before")
+    yield from parse_events(rows, position=start.position, head=start.head, time_ms=start.time_ms)
 
 
 def _claims(proposal: Proposal) -> dict[int, tuple[KeyClaim, ...]]:

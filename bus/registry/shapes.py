@@ -111,6 +111,8 @@ def verify_endpoints(texts: Sequence[str]) -> None:
     if len(texts) > _ENDPOINTS or len(set(texts)) != len(texts):
         raise _malformed(f"at most {_ENDPOINTS} endpoints, each once")
     for text in texts:
+        if "%" in text:  # an IPv6 zone means something on one machine only, and may hold any character
+            raise _malformed("an endpoint names no zone; write host:port")
         try:
             parse_endpoint(text)
         except EndpointError as error:

@@ -1,0 +1,93 @@
+"""The log against a database that is set back or edited under running processes, and against its own readers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from bus.engines.postgres_database import Database
+from bus.registry.event import Event, LogBroken, store_event
+from bus.registry.grants import GrantRevoked
+from bus.registry.registry import Registry
+from bus.registry.store import Appender, EventStore
+from bus.registry.subsystems import SubsystemSuspended
+from tests.bus.registry.conftest import Clock
+from tests.bus.registry.support import ACT, CIVIL, POPULATION
+
+TABLES = ("registry_key", "registry_event")
+
+
+def set_back(registry: Registry, database: Database) -> None:
+    """As a restored backup would: the newest event is gone."""
+    (last,) = registry.record([SubsystemSuspended(CIVIL)], ACT)
+    with database.connect() as connection:
+        for table in TABLES:
+            connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        connection.execute("DELETE FROM registry_event WHERE position = %s", (last.position,))
+        for table in TABLES:
+            connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+
+def test_log_that_is_set_back_under_a_running_registry_is_told(registry: Registry, database: Database) -> None:
+    set_back(registry, database)
+    with pytest.raises(LogBroken):
+        registry.state()
+
+
+def test_nothing_is_recorded_behind_what_was_set_back(registry: Registry, database: Database) -> None:
+    set_back(registry, database)
+    with pytest.raises(LogBroken):
+        registry.record([SubsystemSuspended(POPULATION)], ACT)
+
+
+def test_log_that_was_replaced_by_another_of_the_same_length_is_told(
+    registry: Registry, store: EventStore, database: Database, clock: Clock
+) -> None:
+    set_back(registry, database)
+    Registry(store, clock).record([SubsystemSuspended(POPULATION)], ACT)
+    with pytest.raises(LogBroken):
+        registry.state()
+
+
+class Watched(EventStore):
+    """Notes how many events are read while the log is locked."""
+
+    read_locked = 0
+
+    @contextmanager
+    def appending(self) -> Iterator[Appender]:
+        with super().appending() as log:
+            yield _Counting(log, self)
+
+
+class _Counting(Appender):
+    def __init__(self, log: Appender, watched: Watched) -> None:
+        super().__init__(log._connection)
+        self._watched = watched
+
+    def events(self, after: int) -> list:  # type: ignore[type-arg]
+        found = super().events(after)
+        self._watched.read_locked += len(found)
+        return found
+
+
+def test_writer_that_begins_reads_the_log_before_it_locks_it(
+    registry: Registry, database: Database, clock: Clock
+) -> None:
+    """A command of a registry with a million events must not keep renewals waiting while it reads them."""
+    with Watched(database) as store:
+        Registry(store, clock).record([SubsystemSuspended(CIVIL)], ACT)
+        assert store.read_locked <= 1
+
+
+def test_payload_that_the_chain_holds_but_no_rule_made_is_a_broken_log(
+    registry: Registry, store: EventStore, clock: Clock
+) -> None:
+    """Whoever can write rows can chain them: what cannot be applied is told as what it is."""
+    state = registry.state()
+    forged = Event(state.position + 1, state.time_ms, "ops:mallory", "x", GrantRevoked("never-made"), b"")
+    with store.appending() as log:
+        log.append((store_event(forged, state.head),), {}, {})
+    with pytest.raises(LogBroken) as broken:
+        Registry(store, clock).state()
+    assert broken.value.position == state.position + 1
