@@ -181,6 +181,20 @@ async def test_no_broker_at_all_is_told_as_such_and_nothing_was_sent(world: Worl
         assert time.monotonic() - began < 2
 
 
+async def test_call_waits_for_a_broker_that_comes_back_before_the_deadline(world: World) -> None:
+    async with running(world) as bus:
+        relay, port = Relay(bus.broker.port), free_port()
+        async with connect(world.client_config((BROKER, port), timeout_ms=30_000)) as channel:
+            asked = asyncio.ensure_future(rpc.AdministrativeUnitServiceStub(channel).GetUnit(ask()))
+            # Far more attempts than MAX_RETRIES fail at once in this time.
+            await asyncio.sleep(3)
+            assert not asked.done()
+            await relay.start(port)
+            await asked
+            assert len(bus.units.calls) == 1
+        await relay.stop()
+
+
 async def test_broker_that_dies_under_a_call_is_unreadable_and_may_have_acted(world: World) -> None:
     async with running(world) as bus:
 
@@ -222,10 +236,10 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def start(self) -> int:
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+    async def start(self, port: int = 0) -> int:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", port)
+        found: int = self._server.sockets[0].getsockname()[1]
+        return found
 
     def freeze(self) -> None:
         self._alive.clear()
