@@ -151,6 +151,8 @@ class Publisher:
                 log.warning("the policy is not followed: %s; the published one serves on", error)
             except (LogBroken, PublisherError, PolicyError, OSError) as error:
                 log.error("the policy is not published: %s; the former one serves on", error)
+            except Exception as error:  # noqa: BLE001 (a follower that ended would freeze the policy unseen)
+                log.error("the policy is not published (%s); the former one serves on", type(error).__name__)
             self._stopping.wait(_RETRY_SECONDS)
 
     def _due(self, state: RegistryState, now_ms: int) -> bool:
