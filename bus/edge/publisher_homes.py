@@ -8,7 +8,8 @@
 
 A version is written down before the first file that bears it. So a crash leaves files of the last two versions, each
 whole, and the next publisher never makes two different snapshots of one version. A home that cannot be written does
-not keep the others waiting; it is tried again.
+not keep the others waiting; it is tried again. A home's file that is no longer what was delivered (damaged, lost, an
+older copy put back) is delivered anew.
 """
 
 import fcntl
@@ -28,6 +29,9 @@ __all__ = ["Begun", "Homes", "PublisherError"]
 _BEGUN = "published.json"
 
 log = logging.getLogger(__name__)
+
+
+_Stamp = tuple[int, int, int]
 
 
 class PublisherError(Exception):
@@ -50,7 +54,7 @@ class Homes:
         """PublisherError if another process publishes for this instance."""
         self._state = state.absolute()
         self.snapshots = ensure_private_directory(self._state / "snapshots")
-        self._delivered: dict[Path, int] = {}
+        self._delivered: dict[Path, tuple[int, _Stamp | None]] = {}
         self._versions: dict[str, int] = {}
         self._lock = os.open(self.snapshots / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -99,7 +103,7 @@ class Homes:
 
     def _bring(self, home: Path, scope: str) -> None:
         target, version = home / "snapshot.bin", self._versions[scope]
-        if self._delivered.get(home) == version and target.exists():
+        if self._delivered.get(home) == (version, _stamp(target)):
             return
         try:
             if scope == BROKER_SCOPE:
@@ -108,7 +112,7 @@ class Homes:
         except OSError as error:
             log.warning("policy version %d does not reach %s (%s); trying again", version, home.name, error.strerror)
             return
-        self._delivered[home] = version
+        self._delivered[home] = version, _stamp(target)
 
     def _directories(self, folder: str) -> list[Path]:
         parent = self._state / folder
@@ -120,3 +124,12 @@ class Homes:
             return peek_header(path.read_bytes()).version if path.exists() else 0
         except CodecError as error:
             raise PublisherError(f"{path} is no snapshot of ours; move it away") from error
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """What a file looks like; None for one that is not there. Another content has another stamp."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

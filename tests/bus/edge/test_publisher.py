@@ -99,6 +99,22 @@ def test_home_that_appears_later_or_lost_its_file_is_brought_it(world: World) ->
     publisher.stop()
 
 
+def test_home_whose_file_was_damaged_or_set_back_is_brought_it_again(world: World) -> None:
+    publisher = world.publisher()
+    publisher.publish()
+    target = world.instance.home(OTHER) / "snapshot.bin"
+    older = target.read_bytes()
+    world.registry.record([SubsystemSuspended(OTHER)], ACT)
+    publisher.publish()
+    newest = target.read_bytes()
+    for damaged in (older, newest[:-1], newest[:-1] + bytes([newest[-1] ^ 1]), b""):
+        time.sleep(0.02)  # a file's time is the kernel's last tick
+        target.write_bytes(damaged)
+        assert publisher.publish() is None
+        assert target.read_bytes() == newest
+    publisher.stop()
+
+
 def test_home_that_cannot_be_written_keeps_nobody_waiting(world: World, caplog: pytest.LogCaptureFixture) -> None:
     target = world.instance.home(OTHER) / "snapshot.bin"
     target.unlink()
