@@ -13,6 +13,7 @@ from bus.exchange import (  # isort: skip - first, see above
     Refused,
     call_context,
     connect,
+    export_telemetry,
     fixed_text,
     govbus_call,
     load_client_config,
@@ -35,6 +36,7 @@ from bus.exchange.channel import Channel
 from bus.exchange.tls import TlsError
 from native.snapshot import SnapshotError
 from pki.errors import ProfileError
+from pki.identity import parse_spiffe_id
 
 __all__ = [
     "CannotStart",
@@ -84,11 +86,13 @@ def state_folder(path: Path) -> Path:
 
 async def serve_until_told(config: Path, *servicers: Registration) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Says on standard output when and where it listens."""
-    server = serve(load_provider_config(config), servicers)
-    port = await server.start()
-    sys.stdout.write(f"serving on port {port}\n")
-    sys.stdout.flush()
-    await server.run()
+    settings = load_provider_config(config)
+    with export_telemetry(parse_spiffe_id(settings.identity.spiffe_id).path):
+        server = serve(settings, servicers)
+        port = await server.start()
+        sys.stdout.write(f"serving on port {port}\n")
+        sys.stdout.flush()
+        await server.run()
 
 
 def calling(config: Path) -> Channel:

@@ -21,6 +21,7 @@ from bus.exchange.config import (
 from bus.exchange.context import IncomingCall, call_context, govbus_call
 from bus.exchange.errors import CallError, ProviderError, Refused, RefusedLocally
 from bus.exchange.evidence import CallEvidence
+from bus.exchange.otlp import export_telemetry
 from bus.exchange.provider import Server, serve
 from bus.exchange.reasons import Reason
 from bus.exchange.texts import fixed_text
@@ -45,6 +46,7 @@ __all__ = [
     "connect",
     "connect_blocking",
     "exceptions",
+    "export_telemetry",
     "fixed_text",
     "govbus_call",
     "load_client_config",

@@ -5,6 +5,7 @@ A unary answer exists only verified. Stream messages are provisional until the s
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Generic, TypeVar
 
@@ -96,13 +97,18 @@ class UnaryCall(_Ended, Generic[_Answer]):
         return error if isinstance(error, CallError) else None
 
     async def _run(self, runtime: ClientRuntime, prepared: Prepared, span: Span) -> _Answer:
+        began, code = time.monotonic(), grpc.StatusCode.CANCELLED
         try:
-            return self._deserialize(await runtime.unary(prepared, span))
+            answer = self._deserialize(await runtime.unary(prepared, span))
+            code = grpc.StatusCode.OK
         except CallError as error:
+            code = error.code()
             tell(span, error)
             raise
         finally:
             span.end()
+            telemetry.record_call("client", prepared.method, code.name, time.monotonic() - began)
+        return answer
 
 
 class StreamCall(_Ended, Generic[_Answer]):
@@ -151,16 +157,20 @@ class StreamCall(_Ended, Generic[_Answer]):
         return self._failure
 
     async def _run(self) -> AsyncIterator[_Answer]:
+        began, code = time.monotonic(), grpc.StatusCode.CANCELLED
         try:
             async for message in self._verified():
                 yield self._deserialize(message)
+            code = grpc.StatusCode.OK
         except CallError as error:
             self._failure = error
+            code = error.code()
             tell(self._span, error)
             raise
         finally:
             self._ended.set()
             self._span.end()
+            telemetry.record_call("client", self._prepared.method, code.name, time.monotonic() - began)
 
     async def _verified(self) -> AsyncIterator[bytes]:
         runtime, prepared = self._runtime, self._prepared

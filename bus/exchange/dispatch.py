@@ -129,6 +129,7 @@ class Dispatcher:
         pairs = _pairs_of(context)
         span = telemetry.server_span(method.path, self._answerer.provider, telemetry.traceparent_in(pairs))
         served = _Served(FrameHasher(MAX_MESSAGE), send)
+        began, code = time.monotonic(), grpc.StatusCode.CANCELLED
         self._load.running += 1
         try:
             within = telemetry.enter(span)
@@ -140,9 +141,11 @@ class Dispatcher:
                 telemetry.refuse_span(span, ending.reason, ending.code.name)
                 telemetry.count_refusal(ending.reason, "provider")
             await self._end(context, digest, served.frames, ending)
+            code = ending.code
         finally:
             self._load.leave()
             span.end()
+            telemetry.record_call("provider", method.path, code.name, time.monotonic() - began)
 
     async def _judge(
         self,

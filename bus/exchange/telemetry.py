@@ -33,6 +33,9 @@ _batch_size = _meter.create_histogram(
 _refusals = _meter.create_counter(
     "govbus.refusals", unit="{call}", description="Calls that ended in a refusal, by reason and by side"
 )
+_durations = _meter.create_histogram(
+    "govbus.call.duration", unit="s", description="Calls by side and code, retries and waiting included"
+)
 
 
 def record_batch(size: int) -> None:
@@ -43,6 +46,12 @@ def record_batch(size: int) -> None:
 def count_refusal(reason: Reason | None, side: str) -> None:
     """One refused call at `side` (client, provider)."""
     _refusals.add(1, {REASON: str(reason) if reason else "PROVIDER", "govbus.side": side})
+
+
+def record_call(side: str, method: str, code: str, seconds: float) -> None:
+    """One call that ended at `side` (client, provider)."""
+    attributes = {"rpc.method": method[1:], "rpc.response.status_code": code, "govbus.side": side}
+    _durations.record(seconds, attributes)
 
 
 def client_span(method: str, provider: str) -> Span:

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import yaml
 from vn.administrative.v1 import administrative_pb2
 from vn.civilstatus.v1 import civilstatus_pb2
 from vn.population.v1 import population_pb2
 
 from benchmarks.python_forwarder import BrokerSetup, Pairs, PythonBroker
+from bus.edge.endpoint import Endpoint
 from bus.edge.instance import Instance, make_instance
 from bus.edge.nation import GrantPlan, Nation, SubsystemPlan, contract_image
 from bus.engines.broker import Broker
@@ -83,6 +85,7 @@ class Running:
     passed: list[RequestHeader]
     """Headers seen by a watching broker; the real one shows nobody anything."""
     portal: Channel
+    environment: dict[str, str] = field(default_factory=dict)
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
 
     async def start(self, name: str) -> None:
@@ -93,7 +96,7 @@ class Running:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-m", f"adapters.{name}", *arguments),
             stdout=asyncio.subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | self.environment,
         )
         self.processes[name] = process
         assert process.stdout is not None
@@ -108,9 +111,15 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, watching: bool = False) -> AsyncIterator[Running]:
-    """Instance, broker, portal and all three adapters."""
+async def running(folder: Path, *, watching: bool = False, collector: Endpoint | None = None) -> AsyncIterator[Running]:
+    """Instance, broker, portal and all three adapters; spans of broker and adapters go to the collector."""
     instance = make_instance(folder / "an instance", nation(), now=datetime.now(UTC))
+    environment = {}
+    if collector is not None:
+        file = instance.broker_home(BROKER) / "broker.yaml"
+        told = yaml.safe_load(file.read_text(encoding="utf-8")) | {"trace_collector": str(collector)}
+        file.write_text(yaml.safe_dump(told), encoding="utf-8")
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector}", "OTEL_BSP_SCHEDULE_DELAY": "100"}
     passed: list[RequestHeader] = []
     async with AsyncExitStack() as stack:
         if watching:
@@ -120,7 +129,7 @@ async def running(folder: Path, *, watching: bool = False) -> AsyncIterator[Runn
         else:
             stack.enter_context(Broker(instance.broker_home(BROKER)))
         portal = await stack.enter_async_context(connect(load_client_config(instance.config(PORTAL))))
-        found = Running(instance, folder, passed, portal)
+        found = Running(instance, folder, passed, portal, environment)
 
         async def stop_all() -> None:
             await asyncio.gather(*(found.stop(name) for name in list(found.processes)))
