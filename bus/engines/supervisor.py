@@ -57,6 +57,7 @@ class _State:
     starts: int = 0
     failure: str | None = None
     served: bool = False
+    cancelled: bool = False
     changed: threading.Condition = field(default_factory=threading.Condition)
 
 
@@ -97,9 +98,13 @@ class Supervisor:
         """How often the child was started."""
         return self._state.starts
 
+    def begin(self) -> None:
+        """Start the child and go on; `wait_ready` waits for it."""
+        self._thread.start()
+
     def start(self, timeout: float = 20.0) -> None:
         """Start the child and wait until it is ready; EngineError (and no child) otherwise."""
-        self._thread.start()
+        self.begin()
         try:
             self.wait_ready(timeout)
         except EngineError:
@@ -111,10 +116,25 @@ class Supervisor:
         state = self._state
         with state.changed:
             # A child that was ready once is started again until it is ready: its death is no reason to give up.
-            state.changed.wait_for(lambda: state.ready or (state.failure is not None and not state.served), timeout)
+            state.changed.wait_for(
+                lambda: state.ready or state.cancelled or (state.failure is not None and not state.served), timeout
+            )
             if not state.ready:
                 reason = state.failure or f"not ready after {timeout:g} s"
                 raise EngineError(f"{self.name} did not start: {reason}; its log is {self._log.path}{self._log.tail()}")
+
+    def cancel(self) -> None:
+        """Whoever waits for the child in another thread waits no longer: EngineError there, unless it is ready."""
+        with self._state.changed:
+            self._state.cancelled = True
+            self._state.changed.notify_all()
+
+    def restart(self) -> None:
+        """Let the child end by SIGTERM; it is started again like one that died."""
+        pid = self._state.pid
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     def stop(self) -> None:
         """Drain and end the child; returns when it is gone. May be called twice."""

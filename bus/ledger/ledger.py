@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 PAUSE_S: Final = 0.2
 RETRY_MS: Final = 1_000
 PATIENCE_S: Final = 0.2
+_READERS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class _Followed:
 
 
 class Ledger:
-    """`run` and `round` are for one thread; `status` and `checkpoint` for any. Closing waits for what is being read."""
+    """`status`, `position` and `checkpoint` are for any thread, the rest for one. Closing waits for readers."""
 
     def __init__(
         self,
@@ -82,13 +83,19 @@ class Ledger:
     ) -> None:
         """`clock_ms` never runs backwards: lag is measured by it. ValueError when two sources have one name."""
         self._sequencer = sequencer
-        self._followed = {source.name: _Followed(source) for source in sources}
-        if len(self._followed) != len(sources):
-            raise ValueError("two sources have the same name; each instance has one journal directory")
+        self._followed: dict[str, _Followed] = {}
+        for source in sources:
+            self.follow(source)
         self._clock_ms = clock_ms
         self._pause_s = pause_s
         self._patience_s = patience_s
-        self._readers = ThreadPoolExecutor(max_workers=max(1, len(sources)), thread_name_prefix="ledger-source")
+        self._readers = ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="ledger-source")
+
+    def follow(self, source: Source) -> None:
+        """One more source, from the next round on. ValueError when one of that name is followed already."""
+        if source.name in self._followed:
+            raise ValueError("two sources have the same name; each instance has one journal directory")
+        self._followed = {**self._followed, source.name: _Followed(source)}  # `status` reads it on other threads
 
     def close(self) -> None:
         """Stop reading; the sources may be closed after this, and the sequencer."""
@@ -145,9 +152,10 @@ class Ledger:
         )
 
     def _moves(self, name: str, portion: Portion) -> bool:
-        return bool(portion.position) and portion.position != self._position(name)
+        return bool(portion.position) and portion.position != self.position(name)
 
-    def _position(self, name: str) -> Position | None:
+    def position(self, name: str) -> Position | None:
+        """Up to where a source is in the checkpoint; None before its first entry."""
         return self._sequencer.positions.get(name)
 
     def _ask(self) -> None:
@@ -155,7 +163,7 @@ class Ledger:
         now_ms = self._clock_ms()
         for name, one in self._followed.items():
             if one.asked is None and now_ms >= one.again_at_ms:
-                one.asked, one.asked_at_ms = self._readers.submit(one.source.read, self._position(name)), now_ms
+                one.asked, one.asked_at_ms = self._readers.submit(one.source.read, self.position(name)), now_ms
 
     def _heard(self, followed: _Followed) -> Portion | None:
         """What a source answered, None while it has not; rule 2."""

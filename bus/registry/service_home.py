@@ -1,4 +1,4 @@
-"""The registry as a member's subsystem: its home on disk, and what the log must say so that it can serve.
+"""A service of the instance's own (registry, ledger) as a member's subsystem: its home, and what the log must say of it.
 
 `provide_home` may be called at every start and again and again: what is missing is recorded in one transaction
 (subsystem, endpoint, contracts, offers, signing key, certificate), what is there is kept, and a certificate past two
@@ -37,11 +37,9 @@ from pki.keys import encode_private_key, encode_public_pem, generate_private_key
 from pki.signer import FileSigner
 from pki.trust import parse_pem_certificates
 
-__all__ = ["SERVICES", "HomePlan", "provide_home"]
+__all__ = ["HomePlan", "provide_home"]
 
 _FILES: Final[tuple[FileDescriptor, ...]] = (directory_pb2.DESCRIPTOR, admin_pb2.DESCRIPTOR, renewal_pb2.DESCRIPTOR)
-SERVICES: Final = tuple(sorted(service.full_name for file in _FILES for service in file.services_by_name.values()))
-"""What it offers."""
 _YEAR_MS: Final = 365 * 86_400_000
 _MARGIN_MS: Final = 1_000
 
@@ -55,6 +53,13 @@ class HomePlan:
     listen: Endpoint
     policy_key_point: bytes
     act: Act
+    contracts: tuple[FileDescriptor, ...] = _FILES
+    """What it offers: every service of these files."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Full names."""
+        return tuple(sorted(one.full_name for file in self.contracts for one in file.services_by_name.values()))
 
 
 def provide_home(
@@ -101,16 +106,16 @@ def _presence(state: RegistryState, plan: HomePlan) -> tuple[list[Change], dict[
     changes: list[Change] = [] if found else [SubsystemAdded(path)]
     if found is None or plan.listen not in found.endpoints:
         changes.append(EndpointsSet(path, (str(plan.listen),)))
-    image = contract_image(_FILES)
-    if any(service not in state.services for service in SERVICES) or any(
-        state.services[service].image != sha256(image).digest() for service in SERVICES
+    image = contract_image(plan.contracts)
+    if any(service not in state.services for service in plan.services) or any(
+        state.services[service].image != sha256(image).digest() for service in plan.services
     ):
         contracts, attached = contract_changes(state, image)
         changes += contracts
     else:
         attached = {}
     offered = found.services if found else ()
-    changes += [ServiceOffered(path, service) for service in SERVICES if service not in offered]
+    changes += [ServiceOffered(path, service) for service in plan.services if service not in offered]
     return changes, attached
 
 

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from collections.abc import Generator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from bus.engines import tether
 from bus.engines.supervisor import EngineError
 from bus.up.layout import Layout
 from bus.up.running import Options
@@ -16,14 +18,22 @@ from pki.files import ensure_private_directory
 __all__ = ["start_supervisor"]
 
 
-def start_supervisor(layout: Layout, options: Options) -> Generator[dict[str, Any], None, None]:
-    """What it tells until it is ready or has failed; it goes on by itself. Ctrl-C here ends it there, in order."""
+def start_supervisor(
+    layout: Layout, options: Options, *, tethered: bool = False
+) -> Generator[dict[str, Any], None, None]:
+    """What it tells until it is ready or has failed; it goes on by itself. Ctrl-C here ends it there, in order.
+
+    `tethered`: it ends, in order too, with the thread that called this.
+    """
+    command = [sys.executable, "-m", "bus.up.serve"]
+    if tethered:
+        command = [sys.executable, "-I", "-S", str(Path(tether.__file__)), str(os.getpid()), *command]
     ensure_private_directory(layout.state)
     ensure_private_directory(layout.supervisor)
     log = os.open(layout.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "bus.up.serve"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -50,7 +60,7 @@ def start_supervisor(layout: Layout, options: Options) -> Generator[dict[str, An
                 if "ready" in told or "failed" in told:
                     process.returncode = 0 if "ready" in told else process.wait()  # it is nobody's child to wait for
                     return
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, GeneratorExit):  # the latter when the caller was interrupted between two tellings
         process.terminate()
         process.wait()
         raise

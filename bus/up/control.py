@@ -1,6 +1,7 @@
-"""The supervisor's local socket: whoever connects gets one JSON document and the connection's end.
+"""A process's local socket: whoever connects gets one JSON document and the connection's end.
 
-It only tells. It lies in a private directory (bus.engines.run_directory): whoever reaches it is the instance's user.
+The supervisor and the ledger's process have one each. It only tells. It lies in a private directory
+(bus.engines.run_directory): whoever reaches it is the instance's user.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from typing import Any, Self, cast
 from bus.engines.run_directory import make_run_directory, remove_run_directory
 from bus.up.layout import Layout
 
-__all__ = ["Control", "ask_supervisor"]
+__all__ = ["Control", "ask", "ask_supervisor"]
 
 _NAME = "control"
 _SECONDS = 5.0
@@ -24,9 +25,9 @@ _SECONDS = 5.0
 class Control:
     """Answers on a thread of its own between `with` and its end."""
 
-    def __init__(self, layout: Layout, tell: Callable[[], dict[str, Any]]) -> None:
-        """`tell` is called once a connection; the caller holds the instance's lock."""
-        self._home, self._tell = layout.supervisor, tell
+    def __init__(self, home: Path, tell: Callable[[], dict[str, Any]]) -> None:
+        """`home`: the process's own directory, which it holds alone. `tell` is called once a connection."""
+        self._home, self._tell = home, tell
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
 
@@ -56,8 +57,13 @@ class Control:
 
 def ask_supervisor(layout: Layout) -> dict[str, Any] | None:
     """What the supervisor says; None when none answers."""
+    return ask(layout.supervisor)
+
+
+def ask(home: Path) -> dict[str, Any] | None:
+    """What the process of this home says; None when none answers."""
     try:
-        path = Path(os.fsdecode((layout.supervisor / "run-directory").read_bytes())) / _NAME
+        path = Path(os.fsdecode((home / "run-directory").read_bytes())) / _NAME
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_SECONDS)
             connection.connect(str(path))

@@ -1,4 +1,4 @@
-"""When a recorded change is in force: published to every reader, and handed over to the broker's gate.
+"""When a recorded change is in force: published to every reader, and handed over to every broker's gate.
 
 KNOWN: the gate takes a newer snapshot in on a thread of its own, some milliseconds after Envoy has handed it over, and
 tells nobody but its journal. Should it refuse one, which the broker's supervisor verified before, its log says so.
@@ -28,9 +28,10 @@ def wait_in_force(layout: Layout, position: int, seconds: float = 15.0) -> InFor
     began = time.monotonic()
     while (passed := time.monotonic() - began) < seconds:
         told = ask_supervisor(layout) or {}
-        published, broker = told.get("publisher") or {}, told.get("broker") or {}
+        published, brokers = told.get("publisher") or {}, told.get("brokers") or {"": {}}
         version = int(published.get("version", 0))
-        if published.get("log_position", 0) >= position and broker.get("in_force", 0) >= version:
+        given = min(one.get("in_force", 0) for one in brokers.values())
+        if published.get("log_position", 0) >= position and given >= version:
             return InForce(version, passed)
         time.sleep(_LOOK_SECONDS)
     return None

@@ -3,10 +3,12 @@
 1. Every step may be taken again: whatever a first start had made when it was killed is used, and nothing is half there.
 2. The registry is founded by one transaction: instance, the operator's member, its broker with address, certificate
    and signing key. Either the log is empty or all of that stands in it.
-3. A later start gives the broker a new certificate where its own is not live or past two thirds of its life. A signing
-   key that the registry does not know is refused: it may be another broker's, and only a person can say.
+3. A later start gives the broker a new certificate where its own is not live or past two thirds of its life, and a new
+   signing key where its own is over or was revoked. A signing key that the registry does not know is refused: it may be
+   another broker's, and only a person can say.
 """
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -25,6 +27,7 @@ from bus.registry.state import RegistryState
 from bus.registry.subsystems import EndpointsSet, SubsystemAdded
 from bus.up.broker import live_digest, make_fresh, renewal_time
 from bus.up.layout import Facts, Layout
+from bus.up.signing_key import SIGNING_KEY, Step, rotate_signing_key
 from pki import files
 from pki.authority import Authority
 from pki.keys import encode_public_pem
@@ -38,18 +41,19 @@ _FOUNDING: Final = Act(SUPERVISOR, "first start")
 _NAMES: Final = ("Trung tâm Dữ liệu quốc gia", "National Data Centre")
 _YEAR_MS: Final = 365 * 86_400_000
 _BACKDATE_MS: Final = 300_000
+_STEP_SECONDS: Final = 1.0
 
 
 def make_keys(layout: Layout, facts: Facts, *, now: datetime) -> Authority:
-    """Authority, policy key and the broker's signing key, with what of them is public beside their readers."""
+    """Authority, policy key and the brokers' signing keys, with what of them is public beside their readers."""
     authority = Authority.open(layout.state, facts.trust_domain, now=now)
-    point = FileSigner.load_or_create(layout.policy_signing_key).public_point
-    home = layout.broker_home(facts.broker)
-    files.ensure_private_directory(home.parent)
-    files.ensure_private_directory(home)
-    FileSigner.load_or_create(home / "signing-key.pem")
-    for directory in (layout.state, home):
-        files.write_atomic(directory / "policy-key.pem", encode_public_pem(point), mode=files.PUBLIC)
+    pem = encode_public_pem(FileSigner.load_or_create(layout.policy_signing_key).public_point)
+    files.write_atomic(layout.policy_key, pem, mode=files.PUBLIC)
+    for home in map(layout.broker_home, layout.broker_paths(facts)):
+        files.ensure_private_directory(home.parent)
+        files.ensure_private_directory(home)
+        FileSigner.load_or_create(home / SIGNING_KEY)
+        files.write_atomic(home / "policy-key.pem", pem, mode=files.PUBLIC)
     return authority
 
 
@@ -77,27 +81,38 @@ def found_registry(
 
 
 def provide_broker(
-    layout: Layout, facts: Facts, registry: Registry, authority: Authority, clock: Callable[[], datetime]
+    layout: Layout,
+    facts: Facts,
+    path: str,
+    registry: Registry,
+    authority: Authority,
+    clock_ms: Callable[[], int],
+    *,
+    running: bool,
 ) -> None:
-    """(3), and the broker's broker.yaml as the registry says."""
-    home, state = layout.broker_home(facts.broker), registry.state()
-    key = state.keys.get(FileSigner.load(home / "signing-key.pem").key_id)
-    if key is None or key.subsystem != facts.broker or key.revoked_ms is not None:
+    """(3), and the broker's broker.yaml as the registry says, which counts from its next start.
+
+    `running`: it serves already, and bus.up.broker_part replaces what ends without stopping a call.
+    """
+    home, identity = layout.broker_home(path), layout.identity(facts, path)
+    key = registry.state().keys.get(FileSigner.load(home / SIGNING_KEY).key_id)
+    if key is None or key.subsystem != path:
+        raise EngineError(f"the signing key in {home} is not one of {path} in the registry; restore it from a backup")
+    if not running:
+        if key.last_ms <= clock_ms():
+            while rotate_signing_key(home, path, registry, clock_ms()) is Step.WAITING:
+                time.sleep(_STEP_SECONDS)
+        now = datetime.fromtimestamp(clock_ms() / 1000, UTC)
+        if live_digest(home) not in registry.state().certificates or now >= renewal_time(home):
+            fresh = make_fresh(authority, identity, now=now)
+            registry.record([fresh.change], Act(SUPERVISOR, "certificate of the broker renewed at its start"))
+            fresh.use(home)
+    document = policy_document(registry.state(), clock_ms())
+    if identity.spiffe_id not in document.endpoints:
         raise EngineError(
-            f"the signing key in {home} is not one of {facts.broker} in the registry; restore it from a backup"
+            f"the registry has no address for {path}; set one: govbus subsystem endpoints {path} HOST:PORT"
         )
-    now = clock()
-    if live_digest(home) not in state.certificates or now >= renewal_time(home):
-        fresh = make_fresh(authority, layout.identity(facts), now=now)
-        registry.record([fresh.change], Act(SUPERVISOR, "certificate of the broker renewed at its start"))
-        fresh.use(home)
-    document = policy_document(registry.state(), int(clock().timestamp() * 1000))
-    if layout.identity(facts).spiffe_id not in document.endpoints:
-        raise EngineError(
-            f"the registry has no address for {facts.broker}; set one: govbus subsystem endpoints {facts.broker}"
-            " HOST:PORT"
-        )
-    files.write_atomic(home / "broker.yaml", broker_yaml(document, layout.identity(facts)))
+    files.write_atomic(home / "broker.yaml", broker_yaml(document, identity))
 
 
 def _founding(
@@ -106,7 +121,7 @@ def _founding(
     member_class, code, _ = facts.broker.split("/")
     home = layout.broker_home(facts.broker)
     chosen = listen or Endpoint("127.0.0.1", keep_ports(layout.state, [facts.broker])[facts.broker])
-    signer = FileSigner.load(home / "signing-key.pem")
+    signer = FileSigner.load(home / SIGNING_KEY)
     fresh = make_fresh(authority, layout.identity(facts), now=now)
     # Before it is recorded: recorded and lost it would only cost a renewal, but it is the founding moment's one.
     fresh.use(home)

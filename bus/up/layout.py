@@ -5,6 +5,9 @@
       database-url              0600; only where somebody else's PostgreSQL is used
       postgres/                 bus.engines.postgres
       supervisor/               lock, supervisor.log, run-directory of the control socket
+      ledger/                   bus.ledger.storage: the Merkle log, the only part that others may be given to read
+      ledger-writer/            its secrets and its process: signing-key.pem, salt-key, checkpoint (the newest that was
+                                signed), ledger.log, run-directory
 
 A directory that holds a file-made instance (policy.yaml) is refused: there the file says what holds, here the registry.
 """
@@ -19,12 +22,13 @@ from bus.engines.supervisor import EngineError
 from pki import files
 from pki.identity import SubsystemId, verify_trust_domain
 
-__all__ = ["BROKER", "REGISTRY", "TRUST_DOMAIN", "Facts", "Layout", "default_state"]
+__all__ = ["BROKER", "REGISTRY", "TRUST_DOMAIN", "Facts", "Layout", "default_state", "ledger_origin", "ledger_path"]
 
 BROKER: Final = "gov/ndc/broker-1"
 TRUST_DOMAIN: Final = "bus.gov.example"
 REGISTRY: Final = "registry"
 """Owner of the registry's database."""
+_SERVED: Final = ("broker.yaml", "snapshot.bin", "endpoints.json", "signing-key.pem", "tls/chain.pem")
 
 
 def default_state() -> Path:
@@ -68,13 +72,42 @@ class Layout:
         """There only with somebody else's PostgreSQL."""
         return self.state / "database-url"
 
+    @property
+    def ledger(self) -> Path:
+        """The Merkle log."""
+        return self.state / "ledger"
+
+    @property
+    def ledger_writer(self) -> Path:
+        """What only the ledger's process reads."""
+        return self.state / "ledger-writer"
+
+    @property
+    def policy_key(self) -> Path:
+        """The public half of what signs snapshots, PEM."""
+        return self.state / "policy-key.pem"
+
     def broker_home(self, path: str) -> Path:
         """A broker's directory."""
         return self.state / "brokers" / path.replace("/", ".")
 
-    def identity(self, facts: Facts) -> SubsystemId:
-        """The first broker's."""
-        return SubsystemId(facts.trust_domain, *facts.broker.split("/"))
+    def ledger_home(self, facts: Facts) -> Path:
+        """The ledger's directory as a subsystem."""
+        return self.state / "subsystems" / ledger_path(facts).replace("/", ".")
+
+    def broker_paths(self, facts: Facts) -> tuple[str, ...]:
+        """The brokers that run from here: the first one, and whoever else has a signing key in brokers/."""
+        others = {file.parent.name.replace(".", "/") for file in (self.state / "brokers").glob("*/signing-key.pem")}
+        return facts.broker, *sorted(others - {facts.broker})
+
+    def has_served(self, facts: Facts) -> bool:
+        """Whether every broker has all that it needs to serve without a registry."""
+        homes = map(self.broker_home, self.broker_paths(facts))
+        return all((home / name).exists() for home in homes for name in _SERVED)
+
+    def identity(self, facts: Facts, path: str | None = None) -> SubsystemId:
+        """A broker's; the first one's by default."""
+        return SubsystemId(facts.trust_domain, *(path or facts.broker).split("/"))
 
     def facts(self) -> Facts | None:
         """None before the first start; EngineError if the file is not ours."""
@@ -110,3 +143,13 @@ class Layout:
                 " out, or name another directory"
             )
         return found
+
+
+def ledger_path(facts: Facts) -> str:
+    """The subsystem that serves the ledger: the operator's."""
+    return f"{facts.broker.rpartition('/')[0]}/ledger"
+
+
+def ledger_origin(facts: Facts) -> str:
+    """The ledger's name in its checkpoints and of its key; unique among instances, as trust domains are."""
+    return f"{facts.trust_domain}/{ledger_path(facts)}"

@@ -1,0 +1,259 @@
+"""The parts that need the database: PostgreSQL, registry, publisher, the registry's services, the ledger's presence.
+
+1. An instance's first start needs all of them, and fails without.
+2. At a later start calls do not wait for them: when the database does not start, or does not answer, the brokers go on
+   by the last policy, and this is tried again every few seconds by a thread, until everything is up.
+3. What is not the database's absence (another instance's registry, one that was set back) fails a start. Found later,
+   it is told, and tried again too: a person may mend it meanwhile.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from bus.edge.endpoint import Endpoint
+from bus.edge.publisher import Publication, Publisher, PublisherError
+from bus.engines.postgres import Postgres
+from bus.engines.postgres_database import DatabaseServer, DatabaseUnavailable
+from bus.engines.postgres_external import ExternalPostgres
+from bus.engines.supervisor import EngineError, Supervisor
+from bus.registry.event import LogBroken
+from bus.registry.refusal import Refusal
+from bus.registry.registry import Registry
+from bus.registry.service_run import RegistryServices
+from bus.registry.store import EventStore
+from bus.up import found
+from bus.up.layout import REGISTRY, Facts, Layout, ledger_path
+from bus.up.ledger import LedgerPart
+from bus.up.signing_key import Step, rotate_signing_key, signing_key_end
+from pki.authority import Authority
+from pki.errors import ProfileError
+from pki.files import read_private, write_atomic
+from pki.signer import FileSigner
+
+__all__ = ["FAILURES", "Options", "RegistryParts", "now_ms"]
+
+FAILURES = (EngineError, Refusal, PublisherError, ProfileError, LogBroken, OSError)
+"""What may keep a part from starting; the text says what to do."""
+_FIRST_SECONDS, _LATER_SECONDS = 60.0, 20.0
+_RECOVERY_SECONDS = 3600.0  # a long recovery is not to be begun again and again
+_AGAIN_SECONDS = 5.0
+_QUIET_SECONDS = 60.0
+_KEY_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+def now_ms() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a start may be told; None leaves it as it is, or as is usual at a first start."""
+
+    facts: Facts | None = None
+    listen: Endpoint | None = None
+    database_url: str | None = field(default=None, repr=False)
+
+
+class _DatabaseAway(EngineError):
+    """The database does not start or answer: nothing else is wrong."""
+
+
+class RegistryParts:
+    """Between `start` and `stop`; the parts are None while they wait."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        facts: Facts,
+        options: Options,
+        ledger: LedgerPart,
+        see: Callable[[str, Supervisor], None],
+        say: Callable[[str], None],
+    ) -> None:
+        """`see` is told of each child, `say` of each step."""
+        self._layout, self._facts, self._options = layout, facts, options
+        self._ledger, self._see, self._say = ledger, see, say
+        self.registry: Registry | None = None
+        self.publisher: Publisher | None = None
+        self.services: RegistryServices | None = None
+        self._postgres: Postgres | None = None
+        self.waiting: tuple[int, str] | None = None
+        """Since when, and why; None while all of them are there."""
+        self._parts = contextlib.ExitStack()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._retry, name="registry-parts", daemon=True)
+        self._told: tuple[str, float] = "", 0.0
+        self._path = f"{facts.broker.rpartition('/')[0]}/registry"
+        self._key_look_at = 0.0
+        self.key_ends_ms: int | None = None
+        """When the registry's own signing key ends."""
+
+    def start(self, *, first: bool) -> None:
+        """Everything is up when this returns, or waits (rule 2). One of FAILURES: nothing of it runs."""
+        try:
+            self._attempt(_FIRST_SECONDS if first else _LATER_SECONDS, running=False)
+        except _DatabaseAway as error:
+            if first:
+                raise EngineError(f"the first start needs its database: {error}") from error
+            self.waiting = now_ms(), str(error)
+            self._say("the database is away: calls go on by the last policy, the registry waits and is tried again")
+            log.warning("the registry waits: %s", error)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End them in order; returns when nothing of it runs."""
+        self._stopping.set()
+        if self._postgres is not None:
+            self._postgres.supervisor.cancel()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._parts.close()
+
+    def tick(self) -> None:
+        """Look after the certificates of the registry and of the ledger; whatever provide_home raises."""
+        registry, services = self.registry, self.services
+        if registry is None or services is None:
+            return
+        services.tick()
+        self._ledger.provide(registry, self.authority)
+        if time.monotonic() >= self._key_look_at:
+            self._key_look_at = time.monotonic() + _KEY_SECONDS
+            if rotate_signing_key(services.home, self._path, registry, now_ms()) is Step.REPLACED:
+                services.stop()
+                self.services = self._new_services(registry)
+                self.services.start()
+            self.key_ends_ms = signing_key_end(services.home, registry.state().keys)
+
+    def authority(self) -> Authority:
+        """As it is on the disk now."""
+        return Authority.open(self._layout.state, self._facts.trust_domain, now=datetime.now(UTC))
+
+    def tell(self) -> dict[str, Any]:
+        """For bus.up.report."""
+        publisher, services, waiting = self.publisher, self.services, self.waiting
+        last = publisher.last if publisher else None
+        return {
+            "enrolment": None if services is None else str(services.enrolment),
+            "publisher": None if last is None else _publication(last),
+            "key_ends_ms": {self._path: self.key_ends_ms, ledger_path(self._facts): self._ledger.key_ends_ms},
+            "waiting": None if waiting is None else {"since_ms": waiting[0], "why": waiting[1]},
+        }
+
+    @property
+    def server_version(self) -> str:
+        """Of our own PostgreSQL; empty for somebody's."""
+        return self._postgres.version if self._postgres else ""
+
+    def _attempt(self, seconds: float, *, running: bool) -> None:
+        """All of them, or none; `running`: brokers serve already."""
+        with contextlib.ExitStack() as parts:
+            try:
+                server = self._start_database(parts, seconds)
+                self._say("registry")
+                registry = Registry(parts.enter_context(EventStore(server.database(REGISTRY))), now_ms)
+                registry.state()
+            except EngineError as error:
+                raise _DatabaseAway(str(error)) from error
+            except psycopg.Error as error:  # it died between two questions, or is not ready for one
+                raise _DatabaseAway(f"the database failed ({type(error).__name__})") from error
+            try:
+                publisher = self._start_followers(parts, registry, running=running)
+            except DatabaseUnavailable as error:
+                raise _DatabaseAway(str(error)) from error
+            self._parts = parts.pop_all()
+        self.registry, self.publisher = registry, publisher
+
+    def _start_followers(self, parts: contextlib.ExitStack, registry: Registry, *, running: bool) -> Publisher:
+        layout, facts, authority = self._layout, self._facts, self.authority()
+        found.found_registry(
+            layout,
+            facts,
+            registry,
+            authority,
+            now=datetime.now(UTC),
+            listen=self._options.listen if not running else None,
+        )
+        for path in layout.broker_paths(facts):
+            found.provide_broker(layout, facts, path, registry, authority, now_ms, running=running)
+        self._say("publisher")
+        signer = FileSigner.load(layout.policy_signing_key)
+        publisher = parts.enter_context(Publisher(layout.state, registry, signer, now_ms, _tell_publication))
+        self._say(f"registry services: {self._path}, enrolment listener")
+        services = self._new_services(registry)
+        parts.callback(self._stop_services)
+        self.services = services
+        services.start()
+        self._ledger.provide(registry, self.authority)
+        return publisher
+
+    def _new_services(self, registry: Registry) -> RegistryServices:
+        point = FileSigner.load(self._layout.policy_signing_key).public_point
+        return RegistryServices(self._layout.state, registry, self.authority, point, now_ms, path=self._path)
+
+    def _stop_services(self) -> None:
+        if self.services is not None:
+            self.services.stop()
+            self.services = None
+
+    def _start_database(self, parts: contextlib.ExitStack, seconds: float) -> DatabaseServer:
+        layout, url = self._layout, self._options.database_url
+        if url is not None:
+            write_atomic(layout.database_url, url.encode())
+        if layout.database_url.exists():
+            self._say("database: the server behind --database-url")
+            server = ExternalPostgres(read_private(layout.database_url).decode(), layout.state)
+            return parts.enter_context(server)
+        self._say("PostgreSQL")
+        self._postgres = postgres = Postgres(layout.state)
+        parts.callback(postgres.stop)
+        if self._stopping.is_set():
+            postgres.supervisor.cancel()
+        postgres.start(seconds)
+        self._see("postgres", postgres.supervisor)
+        return postgres
+
+    def _retry(self) -> None:
+        while not self._stopping.wait(_AGAIN_SECONDS):
+            try:
+                self._attempt(_RECOVERY_SECONDS, running=True)
+            except FAILURES as error:
+                since_ms = self.waiting[0] if self.waiting else now_ms()
+                self.waiting = since_ms, str(error)
+                self._tell_failure(str(error))
+            else:
+                self.waiting = None
+                log.info("the registry is back; the policy follows it again")
+                return
+
+    def _tell_failure(self, text: str) -> None:
+        """Once a minute, or when it is another one."""
+        before, at = self._told
+        if text != before or time.monotonic() - at > _QUIET_SECONDS:
+            self._told = text, time.monotonic()
+            log.warning("the registry waits: %s", text)
+
+
+def _publication(last: Publication) -> dict[str, int]:
+    return {
+        "version": last.version,
+        "log_position": last.log_position,
+        "written_ms": last.written_ms,
+        "delay_ms": last.delay_ms,
+    }
+
+
+def _tell_publication(done: Publication) -> None:
+    logging.getLogger("bus.edge.publisher").info(
+        "policy version %d published to %d readers, log position %d", done.version, done.scopes, done.log_position
+    )
