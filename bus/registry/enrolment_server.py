@@ -45,6 +45,8 @@ _OPTIONS: Final = [
     ("grpc.max_metadata_size", 4 * 1024),
     ("grpc.absolute_max_metadata_size", 8 * 1024),
     ("grpc.max_concurrent_streams", 4),
+    ("grpc.max_allowed_incoming_connections", 64),
+    ("grpc.server_handshake_timeout_ms", 5_000),
     ("grpc.max_connection_age_ms", 60_000),
     ("grpc.max_connection_idle_ms", 20_000),
 ]
