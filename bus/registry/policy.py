@@ -7,12 +7,22 @@
 3. What is not valid yet is in it: gates look at the clock themselves.
 """
 
+from bus.edge.endpoint import Endpoint
 from bus.edge.policy_model import PolicyDocument
 from bus.registry.draft import Draft
-from bus.registry.state import RegistryState, SubsystemEntry
+from bus.registry.state import CertificateEntry, GrantEntry, KeyEntry, RegistryState, SubsystemEntry
 from native.policy_types import Agent, Certificate, PolicyTables, SigningKey, Subsystem
 
-__all__ = ["policy_document"]
+__all__ = [
+    "agent_of",
+    "certificate_of",
+    "endpoints_of",
+    "grant_ends",
+    "key_ends",
+    "key_of",
+    "policy_document",
+    "subsystem_of",
+]
 
 _KEPT_MS = 86_400_000
 
@@ -20,33 +30,25 @@ _KEPT_MS = 86_400_000
 def policy_document(state: RegistryState, now_ms: int) -> PolicyDocument:
     """The whole policy of the instance; Refusal(NOT_FOUNDED) if there is none."""
     instance = Draft(state).founded()
-    subsystems = state.subsystems
-    ids = {path: entry.identity.spiffe_id for path, entry in subsystems.items()}
     tables = PolicyTables(
-        subsystems=tuple(_subsystem(state, entry) for entry in subsystems.values()),
+        subsystems=tuple(subsystem_of(state, entry) for entry in state.subsystems.values()),
         certificates=tuple(
-            Certificate(digest, ids[one.subsystem], one.not_after_ms)
+            certificate_of(state, digest, one)
             for digest, one in state.certificates.items()
-            if one.not_after_ms >= now_ms
+            if now_ms <= one.not_after_ms
         ),
-        keys=tuple(
-            SigningKey(key_id, key.point, ids[key.subsystem], key.not_before_ms, key.last_ms)
-            for key_id, key in state.keys.items()
-            if key.last_ms >= max(key.not_before_ms, now_ms - _KEPT_MS)
-        ),
+        keys=tuple(key_of(state, key_id, one) for key_id, one in state.keys.items() if now_ms <= key_ends(one)),
         methods=tuple(state.methods.values()),
-        grants=tuple(
-            entry.grant
-            for entry in state.grants.values()
-            if entry.revoked_ms is None and entry.grant.not_after_ms >= now_ms
-        ),
-        agents=tuple(Agent(ids[agent], ids[client]) for agent, client in state.agents),
+        grants=tuple(one.grant for one in state.grants.values() if now_ms <= grant_ends(one)),
+        agents=tuple(agent_of(state, pair) for pair in state.agents),
     )
-    endpoints = {ids[path]: entry.endpoints for path, entry in subsystems.items() if entry.endpoints}
-    return PolicyDocument(instance.trust_domain, instance.alarm_after_ms, instance.refuse_after_ms, tables, endpoints)
+    return PolicyDocument(
+        instance.trust_domain, instance.alarm_after_ms, instance.refuse_after_ms, tables, endpoints_of(state)
+    )
 
 
-def _subsystem(state: RegistryState, entry: SubsystemEntry) -> Subsystem:
+def subsystem_of(state: RegistryState, entry: SubsystemEntry) -> Subsystem:
+    """Rule 1."""
     identity = entry.identity
     return Subsystem(
         id=identity.spiffe_id,
@@ -58,3 +60,37 @@ def _subsystem(state: RegistryState, entry: SubsystemEntry) -> Subsystem:
         # Envoy's cluster of a provider is called by the provider's DNS name (bus.edge.envoy_clusters).
         cluster=identity.dns_name if entry.endpoints and not entry.is_broker else "",
     )
+
+
+def certificate_of(state: RegistryState, digest: bytes, entry: CertificateEntry) -> Certificate:
+    """A live one."""
+    return Certificate(digest, _id(state, entry.subsystem), entry.not_after_ms)
+
+
+def key_of(state: RegistryState, key_id: bytes, entry: KeyEntry) -> SigningKey:
+    """In its validity, revocation included."""
+    return SigningKey(key_id, entry.point, _id(state, entry.subsystem), entry.not_before_ms, entry.last_ms)
+
+
+def agent_of(state: RegistryState, pair: tuple[str, str]) -> Agent:
+    """(agent, client) by their ids."""
+    return Agent(_id(state, pair[0]), _id(state, pair[1]))
+
+
+def endpoints_of(state: RegistryState) -> dict[str, tuple[Endpoint, ...]]:
+    """Where each listens that does, by SPIFFE ID."""
+    return {one.identity.spiffe_id: one.endpoints for one in state.subsystems.values() if one.endpoints}
+
+
+def key_ends(entry: KeyEntry) -> int:
+    """Rule 2: the last millisecond at which it stands in the policy; 0 for one that was never valid."""
+    return entry.last_ms + _KEPT_MS if entry.last_ms >= entry.not_before_ms else 0
+
+
+def grant_ends(entry: GrantEntry) -> int:
+    """Rule 2: the last millisecond at which it stands in the policy; 0 for a revoked one."""
+    return entry.grant.not_after_ms if entry.revoked_ms is None else 0
+
+
+def _id(state: RegistryState, path: str) -> str:
+    return state.subsystems[path].identity.spiffe_id

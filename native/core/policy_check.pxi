@@ -240,8 +240,8 @@ cdef inline int gb_pol_make_keys(gb_policy* pol) noexcept nogil:
     return 0
 
 
-cdef inline int gb_policy_open(gb_policy* pol, const u8* p, size_t n) noexcept nogil:
-    """Opens tables over memory that outlives pol: 0, or GB_POLICY_* with pol closed. gb_policy_close frees the rest."""
+cdef inline int gb_policy_check(gb_policy* pol, const u8* p, size_t n) noexcept nogil:
+    """Steps 1 to 4: tables that answer everything but gb_policy_pubkey. Nothing to close."""
     cdef int bad, section
     memset(pol, 0, sizeof(gb_policy))
     pol.base = p
@@ -252,6 +252,12 @@ cdef inline int gb_policy_open(gb_policy* pol, const u8* p, size_t n) noexcept n
     for section in range(GB_POL_SUBSYSTEMS, GB_POL_AGENTS + 1):
         if not bad and section != GB_POL_PURPOSES and section != GB_POL_LISTS:
             bad = gb_pol_check_index(pol, section)
+    return bad
+
+
+cdef inline int gb_policy_open(gb_policy* pol, const u8* p, size_t n) noexcept nogil:
+    """Opens tables over memory that outlives pol: 0, or GB_POLICY_* with pol closed. gb_policy_close frees the rest."""
+    cdef int bad = gb_policy_check(pol, p, n)
     if not bad:
         bad = gb_pol_make_keys(pol)
     if bad:
