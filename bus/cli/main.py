@@ -19,6 +19,7 @@ from bus.cli import (
     snapshot,
 )
 from bus.cli import enrol as enrolment
+from bus.cli.call import call
 from bus.cli.demo import demo
 from bus.cli.doctor import doctor
 from bus.cli.logs import logs
@@ -40,6 +41,7 @@ app.add_typer(registry_keys.keys, name="key")
 app.add_typer(registry_keys.certs, name="cert")
 app.add_typer(registry_services.app, name="service")
 app.add_typer(registry_grants.app, name="grant")
+app.command()(call)
 app.command()(history)
 app.command()(up)
 app.command()(down)

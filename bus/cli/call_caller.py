@@ -1,0 +1,130 @@
+"""Who calls, and what its policy lets it call: the subsystem's home and the part of the snapshot made for it.
+
+What stands here chooses; gate and provider permit. A call that says neither provider nor grant goes where exactly one
+grant fits its method and purpose; where several do, the caller says which, since each is another statement.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bus.exchange import ClientConfig, ConfigError, load_client_config  # isort: skip - before gRPC
+
+from bus.cli.output import Unable
+from bus.exchange.trust import SnapshotFile, SnapshotView, load_policy_key
+from bus.up.layout import Layout
+from pki.identity import IdentityError, SubsystemId, parse_spiffe_id
+
+__all__ = ["Caller", "Permitted", "caller_at", "choose", "home_of"]
+
+_CONFIG: Final = "config.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """One method under one grant in force now."""
+
+    method: str
+    provider: str
+    grant: str
+    purposes: tuple[str, ...]
+    stream: bool
+    not_after_ms: int
+    provider_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A subsystem as its home has it."""
+
+    config: ClientConfig
+    view: SnapshotView
+
+    @property
+    def identity(self) -> SubsystemId:
+        """Whose home it is."""
+        return parse_spiffe_id(self.config.identity.spiffe_id)
+
+    def permitted(self) -> list[Permitted]:
+        """What its snapshot lists for it and is in force now, by method."""
+        now_ms = time.time_ns() // 1_000_000
+        found = [
+            self._entry(method, grant.provider, grant.grant_id, grant.purposes, grant.not_after_ms)
+            for grant in self.view.grants_of(self.config.identity.spiffe_id)
+            if grant.not_before_ms <= now_ms <= grant.not_after_ms
+            for method in grant.methods
+        ]
+        return sorted(found, key=lambda one: (one.method, one.provider, one.grant))
+
+    def _entry(self, method: str, provider: str, grant: str, purposes: tuple[str, ...], not_after_ms: int) -> Permitted:
+        record, subsystem = self.view.method(method), self.view.subsystem(provider)
+        return Permitted(
+            method=method,
+            provider=parse_spiffe_id(provider).path,
+            grant=grant,
+            purposes=tuple(sorted(purposes)),
+            stream=record is not None and record.server_stream,
+            not_after_ms=not_after_ms,
+            provider_active=subsystem is not None and subsystem.active,
+        )
+
+
+def home_of(home: Path | None, layout: Layout, path: str | None) -> Path:
+    """The directory that the options name."""
+    if (home is None) == (path is None):
+        raise Unable("say who calls: --home DIR, where it was enrolled, or --as <class>/<member>/<subsystem>")
+    if home is not None:
+        return home
+    assert path is not None  # noqa: S101 - one of the two is there
+    found = layout.state / "subsystems" / path.replace("/", ".")
+    if not (found / _CONFIG).exists():
+        raise Unable(f"{layout.state} keeps no home of {path}; name the directory where it was enrolled with --home")
+    return found
+
+
+def caller_at(home: Path) -> Caller:
+    """Read configuration and snapshot; nothing is sent."""
+    try:
+        config = load_client_config(home / _CONFIG)
+        identity = config.identity
+        domain = parse_spiffe_id(identity.spiffe_id).trust_domain
+        snapshot = SnapshotFile(identity.snapshot, load_policy_key(identity.policy_key), domain, identity.spiffe_id)
+        return Caller(config, snapshot.load())
+    except ConfigError as error:
+        raise Unable(f"{home / _CONFIG}: {error}") from error
+
+
+def choose(
+    permitted: Sequence[Permitted], method: str, purpose: str, provider: str | None, grant: str | None
+) -> tuple[str, str]:
+    """(provider's path, grant id); Unable says what there is to choose between."""
+    if provider is not None and grant is not None:
+        return provider, grant  # told both, there is nothing to choose; whether they fit is the gate's answer
+    of_method = [one for one in permitted if one.method == method]
+    if not of_method:
+        raise Unable(f"no grant in force lets this subsystem call {method[1:]}; see --list, or ask for a grant")
+    fitting = [
+        one
+        for one in of_method
+        if purpose in one.purposes and provider in (None, one.provider) and grant in (None, one.grant)
+    ]
+    if len(fitting) == 1:
+        return fitting[0].provider, fitting[0].grant
+    if fitting:
+        said = " or ".join(f"--provider {one.provider} --grant {one.grant}" for one in fitting)
+        raise Unable(f"{len(fitting)} grants fit; say which: {said}")
+    said = "; ".join(f"--purpose {' or '.join(one.purposes)} for {one.provider} by {one.grant}" for one in of_method)
+    raise Unable(f"no grant fits what was said; there is {said}")
+
+
+def provider_identity(caller: Caller, path: str) -> str:
+    """A provider's path in the caller's instance as SPIFFE ID."""
+    parts = path.split("/")
+    try:
+        if len(parts) != 3:
+            raise Unable("write a provider as <class>/<member>/<subsystem>")
+        return SubsystemId(caller.identity.trust_domain, *parts).spiffe_id
+    except IdentityError as error:
+        raise Unable(f"--provider: {error}") from error

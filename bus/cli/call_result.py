@@ -1,0 +1,144 @@
+"""What `govbus call` prints: answers on stdout, one line for an error on stderr, and who said it in the exit code.
+
+0  the provider answered, and everything verified
+1  the provider answered an error: its signature over it was verified
+2  it was not asked: wrong usage, the line says what to do
+3  the bus refused, or what came cannot be believed; nothing of it is the provider's word
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from bus.exchange.errors import CallError, ProviderError, RefusedLocally  # isort: skip - before gRPC
+
+from bus.cli.call_caller import Caller
+from bus.cli.call_json import show_json
+from bus.cli.output import NEGATIVE, echo_json
+from bus.edge.policy_pem import parse_signing_key_pem
+from bus.evidence.bundle import encode_bundle
+from bus.evidence.export import bundle_of_call
+from bus.exchange.evidence import CallEvidence
+from native.codec import decode_receipt, decode_request_header
+from pki.files import write_atomic
+
+__all__ = ["REFUSED", "Outcome", "tell"]
+
+REFUSED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended. `answers` hold what came even when it ended in an error: then a stream's are provisional."""
+
+    stream: bool
+    answers: list[Any]
+    error: CallError | None
+    evidence: CallEvidence | None
+    milliseconds: float
+
+
+def tell(outcome: Outcome, caller: Caller, evidence: Path | None, as_json: bool) -> int:
+    """Print it, write the evidence, and say the exit code."""
+    rests_on = _write_evidence(evidence, outcome, caller) if evidence else None
+    if as_json:
+        echo_json(_document(outcome, rests_on))
+    elif outcome.error is None and not outcome.stream:  # a stream's answers were printed as they came
+        typer.echo(show_json(outcome.answers[0]))
+    if outcome.error is None:
+        return 0
+    typer.echo(f"govbus: {_line(outcome.error, outcome)}", err=True)
+    return NEGATIVE if isinstance(outcome.error, ProviderError) else REFUSED
+
+
+def _document(outcome: Outcome, rests_on: dict[str, Any] | None) -> dict[str, Any]:
+    error, evidence = outcome.error, outcome.evidence
+    found: dict[str, Any] = {
+        "status": error.code().name if error else "OK",
+        "milliseconds": round(outcome.milliseconds, 1),
+        "error": _error(error) if error else None,
+        "call": _call(evidence) if evidence else None,
+        "receipt": _receipt(evidence) if evidence and evidence.receipt else None,
+        "evidence": rests_on,
+    }
+    if outcome.stream:
+        return found | {"answers": outcome.answers, "sealed": error is None or isinstance(error, ProviderError)}
+    return found | {"answer": outcome.answers[0] if outcome.answers else None}
+
+
+def _error(error: CallError) -> dict[str, Any]:
+    found = error.meaning
+    return {
+        "said_by": _said_by(error),
+        "reason": str(error.reason) if error.reason else None,
+        "text": error.details(),
+        "do": found.remedy if found else None,
+        "provider_called": error.provider_called.name.lower(),
+        "metadata": dict(error.metadata),
+        "request_id": error.request_id or None,
+    }
+
+
+def _said_by(error: CallError) -> str:
+    if isinstance(error, ProviderError):
+        return "provider"
+    return "here" if isinstance(error, RefusedLocally) else "bus"
+
+
+def _line(error: CallError, outcome: Outcome) -> str:
+    who = {"provider": "the provider answered", "bus": "the bus refused", "here": "refused here"}[_said_by(error)]
+    text = error.details() if error.reason is None else ""
+    said = f"{error.code().name}{': ' * bool(text)}{text}" if error.reason is None else str(error)
+    provisional = " What was printed is provisional." if outcome.stream and outcome.answers else ""
+    named = f" Request {error.request_id}." if error.request_id else ""
+    return f"{who}: {show_json(said)[1:-1]}{provisional}{named}"
+
+
+def _call(evidence: CallEvidence) -> dict[str, str]:
+    header = decode_request_header(evidence.request_header)
+    return {
+        "request_id": header.request_id.hex(),
+        "client": header.client,
+        "provider": header.provider,
+        "broker": header.broker,
+        "method": header.method,
+        "purpose": header.purpose,
+        "case_id": header.case_id,
+        "grant": header.grant_id,
+    }
+
+
+def _receipt(evidence: CallEvidence) -> dict[str, int]:
+    receipt = decode_receipt(evidence.receipt)
+    return {
+        "intent_sequence": receipt.intent_sequence,
+        "outcome_sequence": receipt.outcome_sequence,
+        "intent_time_ms": receipt.intent_time_ms,
+        "outcome_time_ms": receipt.outcome_time_ms,
+        "snapshot_version": receipt.snapshot_version,
+    }
+
+
+def _write_evidence(path: Path, outcome: Outcome, caller: Caller) -> dict[str, Any] | None:
+    """Write the bundle; what it rests on. None where there is nothing to prove: the gate recorded no intent."""
+    evidence = outcome.evidence
+    if evidence is None or not evidence.receipt:
+        typer.echo(f"govbus: {path} is not written: no intent was recorded, so there is no receipt", err=True)
+        return None
+    identity = caller.config.identity
+    snapshot = identity.snapshot.read_bytes()
+    policy_key = parse_signing_key_pem(identity.policy_key.read_bytes())[1]
+    write_atomic(path, encode_bundle(bundle_of_call(evidence, snapshot=snapshot, policy_key=policy_key)))
+    judged = decode_receipt(evidence.receipt).snapshot_version
+    if caller.view.version < judged:
+        # A subsystem's part is written anew when it changes, or once an hour; the broker's at every change.
+        typer.echo(
+            f"govbus: {path} rests on this home's policy version {caller.view.version}, the call was judged by version"
+            f" {judged}: it verifies with that one, which the operator's `govbus evidence export` bundles",
+            err=True,
+        )
+    else:
+        typer.echo(f"govbus: wrote {path}; check it with: govbus verify {path}", err=True)
+    return {"file": str(path), "snapshot_version": caller.view.version, "judged_by_version": judged}
