@@ -46,6 +46,7 @@ _STEP_SECONDS: Final = 1.0
 
 def make_keys(layout: Layout, facts: Facts, *, now: datetime) -> Authority:
     """Authority, policy key and the brokers' signing keys, with what of them is public beside their readers."""
+    _verify_kept(layout)
     authority = Authority.open(layout.state, facts.trust_domain, now=now)
     pem = encode_public_pem(FileSigner.load_or_create(layout.policy_signing_key).public_point)
     files.write_atomic(layout.policy_key, pem, mode=files.PUBLIC)
@@ -55,6 +56,14 @@ def make_keys(layout: Layout, facts: Facts, *, now: datetime) -> Authority:
         FileSigner.load_or_create(home / SIGNING_KEY)
         files.write_atomic(home / "policy-key.pem", pem, mode=files.PUBLIC)
     return authority
+
+
+def _verify_kept(layout: Layout) -> None:
+    """What members pin is made once: where a policy was published, a lost one is not replaced by another unasked."""
+    if (layout.state / "snapshots" / "published.json").exists():
+        for path in (layout.state / "authority" / "issuing-key.pem", layout.policy_signing_key):
+            if not path.exists():
+                raise EngineError(f"{path} is gone, and members believe no other; restore it from a backup")
 
 
 def found_registry(
