@@ -21,6 +21,7 @@ __all__ = [
     "ensure_private_directory",
     "publish_directory",
     "read_private",
+    "replace_file",
     "replace_link",
     "write_atomic",
 ]
@@ -86,6 +87,12 @@ def publish_directory(target: Path, fill: Callable[[Path], None]) -> bool:
         raise
     _fsync_directory(target.parent)
     return True
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Make `source`, a file that is on the disk already, `target` in one step; both in one directory."""
+    source.replace(target)
+    _fsync_directory(target.parent)
 
 
 def replace_link(link: Path, target: str) -> None:

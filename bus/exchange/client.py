@@ -4,7 +4,7 @@ from bus.exchange.blocking import BlockingChannel
 from bus.exchange.channel import Channel
 from bus.exchange.config import ClientConfig
 from bus.exchange.signing import HeaderSigner
-from pki.signer import FileSigner
+from bus.exchange.signing_key import SigningKeyFile
 
 __all__ = ["connect", "connect_blocking"]
 
@@ -14,7 +14,7 @@ def connect(config: ClientConfig, *, signer: HeaderSigner | None = None) -> Chan
 
     Connections are opened when first used; use the channel on one event loop.
     """
-    return Channel(config, signer or FileSigner.load(config.identity.signing_key))
+    return Channel(config, signer or SigningKeyFile(config.identity.signing_key))
 
 
 def connect_blocking(config: ClientConfig, *, signer: HeaderSigner | None = None) -> BlockingChannel:

@@ -8,10 +8,14 @@ One YAML (or JSON) file serves both sides; unknown keys are refused; paths are r
     signing_key: signing-key.pem          # PKCS#8 PEM of the registered signing key (pki.signer.FileSigner)
     snapshot: snapshot.bin                # the part of the policy made for this identity; replaced by rename
     policy_key: policy-key.pem            # PEM SPKI of the key that signs snapshots: pinned, never fetched
-    renewal:                              # optional: renew the TLS certificate at 2/3 of its life, by a signed call
-      provider: spiffe://bus.gov.example/gov/ndc/registry
+    scope: broker                         # optional, brokers only: the snapshot is the whole policy
+    renewal:                              # optional: certificate and signing key are renewed at 2/3 of their life, by
+      provider: spiffe://bus.gov.example/gov/ndc/registry                                           # signed calls
       purpose: govbus.renewal
       brokers: [{identity: spiffe://bus.gov.example/gov/ndc/broker-1, address: "127.0.0.1:7443"}]
+      snapshot: true                      # optional, default false: fetch the snapshot, too; else somebody brings it
+      settle_ms: 35000                    # optional: for so long a new signing key is in force before it is used; more
+                                          # than clocks may differ
     client:                               # only when it calls
       brokers: [{identity: spiffe://bus.gov.example/gov/ndc/broker-1, address: "127.0.0.1:7443"}]
       purpose: civil.birth                # optional: default purpose, case id and official
@@ -37,6 +41,7 @@ from typing import Final, TypeAlias
 
 import yaml
 
+from native.snapshot import BROKER_SCOPE
 from pki.identity import IdentityError, parse_spiffe_id
 
 __all__ = [
@@ -56,13 +61,14 @@ VERSION: Final = 1
 DEFAULT_TIMEOUT_MS: Final = 10_000
 DEFAULT_DRAIN_MS: Final = 5_000
 DEFAULT_MAX_CONCURRENT: Final = 512
+DEFAULT_SETTLE_MS: Final = 35_000
 
 _TOP: Final = frozenset(
-    {"version", "identity", "tls", "signing_key", "snapshot", "policy_key", "renewal", "client", "provider"}
+    {"version", "identity", "tls", "signing_key", "snapshot", "policy_key", "scope", "renewal", "client", "provider"}
 )
 _CLIENT: Final = frozenset({"brokers", "purpose", "case_id", "official", "timeout_ms", "grants"})
 _PROVIDER: Final = frozenset({"listen", "accept_operator_grants", "drain_ms", "max_concurrent"})
-_RENEWAL: Final = frozenset({"provider", "purpose", "brokers"})
+_RENEWAL: Final = frozenset({"provider", "purpose", "brokers", "snapshot", "settle_ms"})
 _BROKER: Final = frozenset({"identity", "address"})
 _GRANT: Final = frozenset({"id", "provider", "methods", "purposes"})
 _TLS: Final = frozenset({"certificate", "key", "authorities"})
@@ -93,11 +99,13 @@ class BrokerAddress:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """Whom to ask for a new TLS certificate, by which brokers."""
+    """Whom to ask for a new TLS certificate, another signing key and the snapshot, by which brokers."""
 
     provider: str
     purpose: str
     brokers: tuple[BrokerAddress, ...]
+    snapshot: bool = False
+    settle_ms: int = DEFAULT_SETTLE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,13 @@ class Identity:
     policy_key: Path
     renewal: Renewal | None = None
     """None: somebody else replaces the files in time."""
+    scope: str = ""
+    """Of the snapshot; empty means the identity's own part."""
+
+    @property
+    def snapshot_scope(self) -> str:
+        """For whom its snapshot was made."""
+        return self.scope or self.spiffe_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +149,9 @@ class ClientConfig:
     case_id: str = ""
     official: str = ""
     timeout_ms: int = DEFAULT_TIMEOUT_MS
+    proved_by_content: bool = False
+    """Answers are signed values that the caller verifies itself (snapshots): a policy too old to know who signs the
+    answer, or to be served from, does not stop the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +221,27 @@ def _identity(root: _Section, base: Path) -> Identity:
         snapshot=base / _text(root, "snapshot"),
         policy_key=base / _text(root, "policy_key"),
         renewal=_renewal(_section(root, "renewal", _RENEWAL)) if "renewal" in root else None,
+        scope=_scope(root),
     )
 
 
+def _scope(root: _Section) -> str:
+    if root.get("scope", BROKER_SCOPE) != BROKER_SCOPE:
+        raise ConfigError(f"scope is {BROKER_SCOPE}, or is left out")
+    return _text(root, "scope", "")
+
+
 def _renewal(entry: _Section) -> Renewal:
-    return Renewal(_spiffe(entry, "provider"), _text(entry, "purpose"), _brokers(entry, "renewal.brokers"))
+    fetched = entry.get("snapshot", False)
+    if not isinstance(fetched, bool):
+        raise ConfigError("renewal.snapshot is true or false")
+    return Renewal(
+        provider=_spiffe(entry, "provider"),
+        purpose=_text(entry, "purpose"),
+        brokers=_brokers(entry, "renewal.brokers"),
+        snapshot=fetched,
+        settle_ms=_positive(entry, "settle_ms", DEFAULT_SETTLE_MS),
+    )
 
 
 def _brokers(parent: _Section, name: str) -> tuple[BrokerAddress, ...]:

@@ -81,9 +81,9 @@ class Dispatcher:
         """Take no more calls; those in work go on."""
         self._load.draining = True
 
-    def verify_peer(self, context: _Context) -> str:
+    async def verify_peer(self, context: _Context) -> str:
         """The broker at the other end; RequestRefused(PEER_NOT_BROKER) for anybody else."""
-        return self._guard.verify_peer(_peer_digest(context), _now_ms()).broker
+        return (await self._guard.verify_peer(_peer_digest(context), _now_ms())).broker
 
     def handler(self, method: ServedMethod) -> Any:
         """What gRPC calls: bytes in, bytes out."""
@@ -119,7 +119,7 @@ class Dispatcher:
         """Refuse without a look at the request; unsigned to strangers."""
         digest = None
         try:
-            self.verify_peer(context)
+            await self.verify_peer(context)
             digest = _digest_in(_pairs_of(context))
         except RequestRefused as error:
             reason = error.reason
@@ -158,13 +158,13 @@ class Dispatcher:
         """How the call ends, and the digest of the request that the answer is bound to."""
         digest: bytes | None = None
         try:
-            peer = self._guard.verify_peer(_peer_digest(context), _now_ms())
+            peer = await self._guard.verify_peer(_peer_digest(context), _now_ms())
             digest = _digest_in(pairs)
             if self._load.draining:
                 raise RequestRefused(Reason.DRAINING)
             if self._load.running > self._load.limit:
                 raise RequestRefused(Reason.OVERLOADED)
-            accepted = self._guard.verify_call(peer, method.path, pairs, _now_ms(), time.monotonic())
+            accepted = await self._guard.verify_call(peer, method.path, pairs, _now_ms(), time.monotonic())
             frames_digest = frames_of(body).finish()
             self._guard.verify_body(accepted, frames_digest)
             call = _incoming(accepted, context)

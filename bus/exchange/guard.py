@@ -9,8 +9,8 @@ In this order, numbered as the gate's checks (protocol.md 4):
  4. time; 5. key; 6. signature; 7. not seen before by this provider; 8. the grant, and if the operator alone made it,
     whether this provider accepts that;
 10. the body is the one committed to.
-An unknown key, a missing grant or a snapshot too old has the file read again once, at most every second. Clock and
-bytes come in.
+An unknown key, a missing grant or a snapshot too old has the file read again once, and where the snapshot comes through
+the bus, has it asked for there: at most every second. Clock and bytes come in.
 """
 
 from collections.abc import Sequence
@@ -81,14 +81,14 @@ class Guard:
         self._gate_keys = GateKeys(Reason.ADMISSION_INVALID, self._cache)
         self._replay = ReplayTable()
 
-    def verify_peer(self, certificate_sha256: bytes | None, now_ms: int) -> Peer:
+    async def verify_peer(self, certificate_sha256: bytes | None, now_ms: int) -> Peer:
         """(1)"""
         try:
             return _broker_of(self._snapshot.current, certificate_sha256, now_ms)
         except RequestRefused as error:
-            return _broker_of(self._newer(error), certificate_sha256, now_ms)
+            return _broker_of(await self._newer(error), certificate_sha256, now_ms)
 
-    def verify_call(self, peer: Peer, path: str, pairs: _Pairs, now_ms: int, monotonic_s: float) -> Accepted:
+    async def verify_call(self, peer: Peer, path: str, pairs: _Pairs, now_ms: int, monotonic_s: float) -> Accepted:
         """(2)-(8) and the admission; RequestRefused with the first reason."""
         found = metadata.take_request(pairs, metadata.TO_PROVIDER)  # (2)
         request = parse_request(found)
@@ -97,14 +97,14 @@ class Guard:
             view.verify_age(now_ms)
             verified, admission = self._verify_signed(request, found, peer, path, view, now_ms)  # (3)-(6)
         except RequestRefused as error:
-            view = self._newer(error)
+            view = await self._newer(error)
             view.verify_age(now_ms)
             verified, admission = self._verify_signed(request, found, peer, path, view, now_ms)
         self._replay.verify_unseen(verified.header.client, verified.header.request_id, monotonic_s)  # (7)
         try:
             permitted = permit(verified, view, now_ms)  # (8)
         except RequestRefused as error:
-            permitted = permit(verified, self._newer(error), now_ms)
+            permitted = permit(verified, await self._newer(error), now_ms)
         if permitted.grant.operator_made and not self._accept_operator_grants:
             raise RequestRefused(Reason.GRANT_NOT_ACCEPTED)
         return Accepted(permitted, admission)
@@ -139,9 +139,9 @@ class Guard:
             raise RequestRefused(Reason.ADMISSION_INVALID)
         return verify_request(request, expected, view, now_ms, self._cache), admission
 
-    def _newer(self, error: RequestRefused) -> SnapshotView:
+    async def _newer(self, error: RequestRefused) -> SnapshotView:
         """A newer snapshot that may know better, or `error` again."""
-        if error.reason in _MAY_BE_NEW and self._snapshot.refetch():
+        if error.reason in _MAY_BE_NEW and await self._snapshot.newer():
             return self._snapshot.current
         raise error
 

@@ -25,18 +25,17 @@ from bus.exchange.config import ProviderConfig
 from bus.exchange.dispatch import Dispatcher
 from bus.exchange.guard import Guard
 from bus.exchange.idempotency import IdempotencyStore, MemoryStore
+from bus.exchange.keeper import Keeper, newest_key
 from bus.exchange.link import MAX_METADATA, MAX_WIRE_MESSAGE
 from bus.exchange.meanings import meaning
 from bus.exchange.methods import Registration, collect_methods
 from bus.exchange.refusal import RequestRefused
-from bus.exchange.renewal import Renewer
 from bus.exchange.signing import BatchSigner, HeaderSigner
+from bus.exchange.signing_key import SigningKeyFile
 from bus.exchange.texts import declared_texts
 from bus.exchange.tls import TlsWatch, verify_tls13_only
-from bus.exchange.trust import SnapshotFile, load_policy_key
+from bus.exchange.trust import SnapshotFile
 from bus.exchange.watch import Watch
-from pki.identity import parse_spiffe_id
-from pki.signer import FileSigner
 
 __all__ = ["Server", "serve"]
 
@@ -54,7 +53,7 @@ def serve(
     return Server(
         config,
         servicers,
-        signer or FileSigner.load(config.identity.signing_key),
+        signer or SigningKeyFile(config.identity.signing_key),
         MemoryStore() if store is None else store,
     )
 
@@ -70,14 +69,9 @@ class Server:
         self._config = config
         self._methods = collect_methods(servicers)
         self._tls = TlsWatch(identity.tls)
-        self._snapshot = SnapshotFile(
-            identity.snapshot,
-            load_policy_key(identity.policy_key),
-            parse_spiffe_id(identity.spiffe_id).trust_domain,
-            identity.spiffe_id,
-        )
+        self._snapshot = SnapshotFile.of(identity)
         self._snapshot.load()
-        self._signer = BatchSigner(signer, on_batch=telemetry.record_batch)
+        self._signer = BatchSigner(newest_key(signer), on_batch=telemetry.record_batch)
         self._dispatcher = Dispatcher(
             Guard(identity.spiffe_id, self._snapshot, accept_operator_grants=config.accept_operator_grants),
             Answerer(identity.spiffe_id, self._signer),
@@ -85,7 +79,8 @@ class Server:
             max_concurrent=config.max_concurrent,
         )
         self._health = health.aio.HealthServicer()
-        self._watch = Watch(self._snapshot.refresh, Renewer(identity, signer).look)
+        self._keeper = Keeper(identity, signer, self._snapshot, self._signer)
+        self._watch = Watch(self._keeper.look)
         self._server: aio.Server | None = None
         self.port = 0
 
@@ -121,6 +116,7 @@ class Server:
                 await self._dispatcher.idle()
         await server.stop(0.1)
         self._watch.stop()
+        await asyncio.to_thread(self._keeper.stop)
         self._signer.close()
 
     async def run(self) -> None:
@@ -164,7 +160,7 @@ class _Handlers(grpc.GenericRpcHandler):
 def _health_handlers(dispatcher: Dispatcher, servicer: health.aio.HealthServicer) -> dict[str, Any]:
     async def verify_broker(context: _Context) -> None:
         try:
-            dispatcher.verify_peer(context)
+            await dispatcher.verify_peer(context)
         except RequestRefused as error:
             found = meaning(error.reason)
             await context.abort(found.code, found.text)

@@ -16,9 +16,7 @@ ended.
 """
 
 import asyncio
-import fcntl
 import logging
-import os
 import secrets
 import shutil
 import threading
@@ -33,8 +31,9 @@ from typing import Final
 from cryptography import x509
 from govbus.registry.v1 import renewal_pb2 as pb
 
-from bus.exchange.config import ClientConfig, ConfigError, Identity, Renewal, TlsFiles
+from bus.exchange.config import ConfigError, Identity, TlsFiles
 from bus.exchange.errors import CallError
+from bus.exchange.own_calls import CALL_S, alone, confirm, own_channel, own_config
 from bus.exchange.reasons import Reason
 from bus.exchange.signing import HeaderSigner
 from pki.certificates import build_csr
@@ -49,11 +48,7 @@ from pki.trust import TrustBundle, parse_pem_certificates
 __all__ = ["Renewer"]
 
 RENEW: Final = "/govbus.registry.v1.RenewalService/Renew"
-CONFIRM: Final = "/govbus.registry.v1.RenewalService/Confirm"
-_CASE: Final = "certificate-renewal"
-_CALL_S: Final = 30.0
-_TAKEN_UP_S: Final = 20.0
-_ASK_AGAIN_S: Final = 0.2
+_NOT_YET: Final = frozenset({Reason.CERTIFICATE_NOT_LIVE})
 _FIRST_RETRY_S: Final = 5.0
 _LONGEST_RETRY_S: Final = 900.0
 
@@ -91,8 +86,8 @@ class Renewer:
 
     def _run(self) -> None:
         try:
-            with _alone(self._home()) as alone:
-                if alone and self._due(datetime.now(UTC)):
+            with alone(self._home()) as mine:
+                if mine and self._due(datetime.now(UTC)):
                     self._renew()
                     log.info("the TLS certificate was renewed")
             self._retry_s = _FIRST_RETRY_S
@@ -102,17 +97,17 @@ class Renewer:
         self._not_before = time.monotonic() + self._retry_s
 
     def _renew(self) -> None:
-        identity, renewal = self._identity, self._identity.renewal
-        assert renewal is not None  # noqa: S101 (look asked)
+        identity = self._identity
         subsystem = parse_spiffe_id(identity.spiffe_id)
         key = generate_private_key()
         key_pem = encode_private_key(key)
         request = pb.RenewRequest(csr=build_csr(key, subsystem))
-        answer = asyncio.run(_ask(_config(identity, renewal), self._signer, renewal, request))  # 2
+        answer = asyncio.run(_ask(identity, self._signer, request))  # 2
         old = identity.tls.authorities.read_bytes()
         _verify(answer, old, subsystem, encode_spki(key.public_key()), datetime.now(UTC))  # 3
         with _beside(self._home(), key_pem, answer) as tls:
-            asyncio.run(_confirm(_config(replace(identity, tls=tls), renewal), self._signer, renewal))  # 4
+            config = own_config(replace(identity, tls=tls))
+            asyncio.run(confirm(config, identity, self._signer, _NOT_YET))  # 4
         store_credentials(self._home(), key_pem, answer.certificate_chain, answer.trust_bundle)  # 5
 
     def _home(self) -> Path:
@@ -123,54 +118,11 @@ class Renewer:
         return tls.parent
 
 
-@contextmanager
-def _alone(home: Path) -> Iterator[bool]:
-    """True inside if no other process renews this home."""
-    file = os.open(home / "renewal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(file)
-
-
-async def _ask(
-    config: ClientConfig, signer: HeaderSigner, renewal: Renewal, request: pb.RenewRequest
-) -> pb.RenewResponse:
-    from bus.exchange.channel import Channel  # channel -> runtime -> renewal
-
-    async with Channel(config, signer) as channel:
-        renew = channel.using(provider=renewal.provider).unary_unary(
-            RENEW, pb.RenewRequest.SerializeToString, pb.RenewResponse.FromString
-        )
-        answer: pb.RenewResponse = await renew(request, timeout=_CALL_S)
+async def _ask(identity: Identity, signer: HeaderSigner, request: pb.RenewRequest) -> pb.RenewResponse:
+    async with own_channel(own_config(identity), identity, signer) as channel:
+        renew = channel.unary_unary(RENEW, pb.RenewRequest.SerializeToString, pb.RenewResponse.FromString)
+        answer: pb.RenewResponse = await renew(request, timeout=CALL_S)
         return answer
-
-
-async def _confirm(config: ClientConfig, signer: HeaderSigner, renewal: Renewal) -> None:
-    from bus.exchange.channel import Channel  # as above
-
-    for broker in config.brokers:
-        end = time.monotonic() + _TAKEN_UP_S
-        async with Channel(replace(config, brokers=(broker,)), signer) as channel:
-            confirm = channel.using(provider=renewal.provider).unary_unary(
-                CONFIRM, pb.ConfirmRequest.SerializeToString, pb.ConfirmResponse.FromString
-            )
-            while True:
-                try:
-                    await confirm(pb.ConfirmRequest(), timeout=_CALL_S)
-                except CallError as error:
-                    if error.reason is Reason.BROKER_UNREACHABLE:
-                        break  # what is down takes up the newest policy when it starts
-                    if error.reason is not Reason.CERTIFICATE_NOT_LIVE or time.monotonic() > end:
-                        raise
-                    await asyncio.sleep(_ASK_AGAIN_S)
-                else:
-                    break
 
 
 @contextmanager
@@ -198,8 +150,3 @@ def _verify(answer: pb.RenewResponse, old: bytes, subsystem: SubsystemId, spki: 
     leaf = parse_pem_certificates(answer.certificate_chain)[0]
     if verify_tls_certificate(leaf, trust=bundle, now=now, expected=subsystem).key_id != signing_key_id(spki):
         raise ProfileError(ProfileReason.KEY_MISMATCH, "the certificate is for another key; ask the operator")
-
-
-def _config(identity: Identity, renewal: Renewal) -> ClientConfig:
-    """Of a channel that does not renew itself."""
-    return ClientConfig(replace(identity, renewal=None), renewal.brokers, purpose=renewal.purpose, case_id=_CASE)

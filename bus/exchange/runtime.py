@@ -23,22 +23,21 @@ from bus.exchange.config import ClientConfig
 from bus.exchange.context import CallOptions, incoming_call
 from bus.exchange.errors import CallError
 from bus.exchange.evidence import CallEvidence
+from bus.exchange.keeper import Keeper, newest_key
 from bus.exchange.link import BrokerLink
 from bus.exchange.outcome import Asked, Judge, evidence_of, refused_before_sending, refused_locally, unverified
 from bus.exchange.reasons import Reason
 from bus.exchange.refusal import RequestRefused, ResponseRefused
-from bus.exchange.renewal import Renewer
 from bus.exchange.retry import may_retry, retrying
 from bus.exchange.routes import Routes
 from bus.exchange.signing import BatchSigner, HeaderSigner
 from bus.exchange.tls import TlsWatch
-from bus.exchange.trust import SnapshotFile, SnapshotView, load_policy_key
+from bus.exchange.trust import SnapshotFile, SnapshotView
 from bus.exchange.verify_admission import GateKeys
 from bus.exchange.verify_response import Answer, encode_grpc_message
 from bus.exchange.watch import Watch
 from native.batch import SignatureCache
 from native.digest import REQUEST_TYPE, FrameHasher, header_digest
-from pki.identity import parse_spiffe_id
 
 __all__ = ["ClientRuntime", "Prepared"]
 
@@ -81,24 +80,21 @@ class ClientRuntime:
         identity = config.identity
         self.config = config
         self.tls = TlsWatch(identity.tls)
-        self.snapshot = SnapshotFile(
-            identity.snapshot,
-            load_policy_key(identity.policy_key),
-            parse_spiffe_id(identity.spiffe_id).trust_domain,
-            identity.spiffe_id,
-        )
+        self.snapshot = SnapshotFile.of(identity)
         self.snapshot.load()
-        self.signer = BatchSigner(signer, on_batch=telemetry.record_batch)
+        self.signer = BatchSigner(newest_key(signer), on_batch=telemetry.record_batch)
         cache = SignatureCache()
         self.judge = Judge(GateKeys(Reason.RECEIPT_INVALID, cache), cache)
         self.links = tuple(BrokerLink(broker, self.tls) for broker in config.brokers)
         self.turn = count()
         self._routes: Routes | None = None
-        self._watch = Watch(self.snapshot.refresh, self.tls.refresh, Renewer(identity, signer).look)
+        self._keeper = Keeper(identity, signer, self.snapshot, self.signer)
+        self._watch = Watch(self._keeper.look, self.tls.refresh)
 
     async def close(self, grace: float | None = None) -> None:
         """End all connections; calls in flight have `grace` seconds."""
         self._watch.stop()
+        await asyncio.to_thread(self._keeper.stop)
         await asyncio.gather(*(link.close(grace) for link in self.links))
         self.signer.close()
 
@@ -179,6 +175,8 @@ class ClientRuntime:
             trailers = await raw.trailing_metadata()
         except aio.AioRpcError as error:
             raise self.failed(signed, error, FrameHasher(), call.options) from None
+        if self.config.proved_by_content:
+            return response
         found = self.verify(signed, answer, trailers)
         if call.options.on_evidence:
             call.options.on_evidence(self.evidence(signed, answer, found, (response,)))
@@ -191,7 +189,8 @@ class ClientRuntime:
         now_ms = _now_ms()
         salt = os.urandom(metadata.SALT_BYTES)
         try:
-            view.verify_age(now_ms)
+            if not self.config.proved_by_content:
+                view.verify_age(now_ms)
             identifier, header = compose_request(
                 call.statement,
                 Destination(call.provider, link.spiffe_id, call.method, call.grant_id, call.max_lifetime_ms),

@@ -73,6 +73,10 @@ class BatchSigner:
         """Headers per signature so far; 0 before the first."""
         return self.signed / self.batches if self.batches else 0.0
 
+    def use(self, signer: HeaderSigner) -> None:
+        """Sign by this one from the next batch on; safe from any thread."""
+        self._signer = signer
+
     async def sign(self, type_: str, header: bytes) -> bytes:
         """The encoded Signature over `header` under `type_`; raises what the signer raised."""
         loop = asyncio.get_running_loop()

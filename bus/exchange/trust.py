@@ -2,15 +2,17 @@
 
 `SnapshotView` is immutable; whoever judges a call takes one and keeps it, so one call is judged by one version.
 `SnapshotFile` holds the current one and swaps it when the file's replacement verifies (protocol.md 9): signed by the
-pinned key, of this trust domain and scope, neither its version nor its log position lower than what was served. What
-does not verify changes nothing and is told once.
-KNOWN: the floor lives as long as the process; a restart believes the file it finds. Only gates journal their floor.
+pinned key, of this trust domain and scope, neither its version nor its log position lower than what was served, also
+before a restart: what was served last stands beside the file, as `<name>-floor.json`. What does not verify changes
+nothing and is told once. Where the snapshot comes through the bus (`fetch`), whoever needs a newer one asks there.
+KNOWN: who can write the directory can lower both files. Only gates journal their floor.
 """
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,13 +20,15 @@ from typing import Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from bus.exchange.config import ConfigError
+from bus.exchange.config import ConfigError, Identity
 from bus.exchange.reasons import Reason
 from bus.exchange.refusal import RequestRefused
 from bus.exchange.view import CertificateRecord, GrantRecord, KeyRecord, MethodRecord, SubsystemRecord
 from native.ecdsa import PublicKey
 from native.policy import Grant, MethodKind
 from native.snapshot import SnapshotError, VerifiedSnapshot, verify_snapshot
+from pki.files import write_atomic
+from pki.identity import parse_spiffe_id
 
 __all__ = ["SnapshotFile", "SnapshotView", "load_policy_key"]
 
@@ -161,13 +165,23 @@ class SnapshotFile:
 
     def __init__(self, path: Path, policy_key: PublicKey, trust_domain: str, scope: str) -> None:
         self._path = path
+        self._floor_path = path.with_name(f"{path.stem}-floor.json")
         self._policy_key = policy_key
         self._trust_domain = trust_domain
         self._scope = scope
         self._seen = _Seen()
         self._view: SnapshotView | None = None
+        self._kept = (0, 0)
+        self.fetch: Callable[[], Awaitable[bool]] | None = None
+        """Asks the bus for a newer one, now; True if there was one. None: it comes as a file only."""
         # The watch reads in a thread, a refetch on the event loop.
         self._lock = threading.RLock()
+
+    @classmethod
+    def of(cls, identity: Identity) -> "SnapshotFile":
+        """The one that a configuration names; ConfigError or OSError for its policy key."""
+        domain = parse_spiffe_id(identity.spiffe_id).trust_domain
+        return cls(identity.snapshot, load_policy_key(identity.policy_key), domain, identity.snapshot_scope)
 
     @property
     def current(self) -> SnapshotView:
@@ -177,25 +191,20 @@ class SnapshotFile:
     def load(self) -> SnapshotView:
         """Read the file now; OSError or native.snapshot.SnapshotError when it cannot be used."""
         with self._lock:
-            return self._load()
+            if self._view is None:
+                self._kept = self._read_floor()
+            stamp = self._stamp()
+            view = self._take(self._path.read_bytes())
+            self._seen.stamp = stamp
+            return view
 
-    def _load(self) -> SnapshotView:
-        stamp = self._stamp()
-        data = self._path.read_bytes()
-        served = self._view.header if self._view else None
-        snapshot = verify_snapshot(
-            data,
-            self._policy_key.point,
-            self._trust_domain,
-            self._scope,
-            time.time_ns() // 1_000_000,
-            served.version if served else 0,
-            served.log_position if served else 0,
-        )
-        self._seen.stamp = stamp
-        if self._view is None or snapshot.header.version != self._view.version:
-            self._view = SnapshotView(snapshot)
-        return self._view
+    def offer(self, data: bytes) -> SnapshotView:
+        """Serve from `data`, and put it in the file's place; SnapshotError if it must not be believed."""
+        with self._lock:
+            view = self._take(data)
+            write_atomic(self._path, data)
+            self._seen.stamp = self._stamp()
+            return view
 
     def refresh(self) -> bool:
         """Read the file again if it was replaced; True if another version is served now. A bad file changes nothing."""
@@ -206,11 +215,17 @@ class SnapshotFile:
                 if stamp == self._seen.stamp:
                     return False
                 self._seen.stamp = stamp
-                self._load()
+                self.load()
             except (OSError, SnapshotError) as error:
                 log.warning("the replaced snapshot is not used (%s); the former one serves on", type(error).__name__)
                 return False
             return self._view is not before
+
+    def watch(self) -> bool:
+        """`refresh`, and write down what is served, durably; for a thread that may wait for a disk."""
+        changed = self.refresh()
+        self._keep_floor()
+        return changed
 
     def refetch(self) -> bool:
         """As `refresh`, at most once a second: for an unknown key or grant (protocol.md 8)."""
@@ -219,6 +234,45 @@ class SnapshotFile:
             return False
         self._seen.checked_at = now
         return self.refresh()
+
+    async def newer(self) -> bool:
+        """As `refetch`, and where that brings nothing and the snapshot comes through the bus, ask there."""
+        if self.refetch():
+            return True
+        return self.fetch is not None and await self.fetch()
+
+    def _take(self, data: bytes) -> SnapshotView:
+        served = self._view.header if self._view else None
+        floor = (served.version, served.log_position) if served else self._kept
+        now_ms = time.time_ns() // 1_000_000
+        snapshot = verify_snapshot(
+            data, self._policy_key.point, self._trust_domain, self._scope, now_ms, floor[0], floor[1]
+        )
+        if self._view is None or snapshot.header.version != self._view.version:
+            self._view = SnapshotView(snapshot)
+        return self._view
+
+    def _read_floor(self) -> tuple[int, int]:
+        try:
+            found = json.loads(self._floor_path.read_bytes())
+            return int(found["version"]), int(found["log_position"])
+        except FileNotFoundError:
+            return 0, 0
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{self._floor_path} is damaged; remove it if snapshot.bin is the newest") from error
+
+    def _keep_floor(self) -> None:
+        view = self._view
+        if view is None or (view.version, view.header.log_position) <= self._kept:
+            return
+        found = {"version": view.version, "log_position": view.header.log_position}
+        try:
+            kept = self._read_floor()  # another process of this home may be ahead
+            if kept[0] < view.version:
+                write_atomic(self._floor_path, (json.dumps(found) + "\n").encode())
+            self._kept = (view.version, view.header.log_position)
+        except (OSError, ConfigError) as error:
+            log.warning("the version served is not written down (%s); tried again", type(error).__name__)
 
     def _stamp(self) -> tuple[int, int, int]:
         found = self._path.stat()

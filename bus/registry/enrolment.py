@@ -15,7 +15,6 @@ in the published policy, or after a limit: then it is issued all the same and be
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -25,11 +24,11 @@ from bus.exchange.reasons import Reason
 from bus.registry.change import Change
 from bus.registry.enrolment_tokens import TOKEN_LIFETIME_MS, TokenIssued, TokenUsed, usable_token
 from bus.registry.fold import Act
-from bus.registry.grants import GrantMade
 from bus.registry.keys import PUBLICATION_MS, CertificateAdded, SigningKeyAdded
+from bus.registry.own_grants import own_grants, renewal_provider
 from bus.registry.refusal import Refusal, RefusalReason
 from bus.registry.registry import Registry
-from bus.registry.state import RegistryState, SubsystemEntry
+from bus.registry.state import SubsystemEntry
 from pki.authority import Authority, IssuedCertificate
 from pki.enrolment import Token, verify_possession
 from pki.errors import ProfileError, ProfileReason
@@ -43,15 +42,15 @@ __all__ = [
     "Enroller",
     "EnrolmentRefused",
     "Issued",
+    "KeyProof",
     "certificate_added",
     "issue_token",
+    "refused",
     "root_digest",
+    "verified_key",
 ]
 
 LONGEST_KEY_MS: Final = 2 * 366 * 86_400_000
-RENEWAL_SERVICE: Final = "govbus.registry.v1.RenewalService"
-RENEWAL_PURPOSE: Final = "govbus.renewal"
-_RENEWAL_GRANT_MS: Final = 10 * 366 * 86_400_000
 _CSR_BYTES: Final = 4096
 _MARGIN_MS: Final = 1_000
 """Between choosing a key's start and the transaction's own clock."""
@@ -83,15 +82,22 @@ class EnrolmentRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyProof:
+    """A signing key that is to be registered, and the proof that whoever asks has it."""
+
+    spki: bytes
+    not_before_ms: int
+    not_after_ms: int
+    possession: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What an enrolment asks for; see govbus.enrolment.v1."""
 
     secret_hash: bytes
     csr: bytes
-    signing_key_spki: bytes
-    not_before_ms: int
-    not_after_ms: int
-    possession: bytes
+    proof: KeyProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,22 +139,18 @@ class Enroller:
         try:
             token = usable_token(state.tokens.get(asked.secret_hash), now_ms)  # 1
         except Refusal as refusal:
-            raise _refused(refusal) from refusal
+            raise refused(refusal) from refusal
         subsystem = state.subsystems[token.subsystem].identity
         tls_spki = _verified_csr(asked.csr, subsystem)  # 2
-        point = _verified_key(asked, subsystem)  # 3
-        if (
-            asked.not_after_ms - now_ms > LONGEST_KEY_MS or asked.not_after_ms - asked.not_before_ms > LONGEST_KEY_MS
-        ):  # 4
-            raise EnrolmentRefused(Reason.KEY_VALIDITY)
-        key_id = signing_key_id(asked.signing_key_spki)
-        if asked.signing_key_spki == tls_spki:
+        point = verified_key(asked.proof, subsystem, now_ms)  # 3, 4
+        key_id = signing_key_id(asked.proof.spki)
+        if asked.proof.spki == tls_spki:
             raise EnrolmentRefused(Reason.KEY_KNOWN)
-        starts_ms = max(asked.not_before_ms, now_ms + PUBLICATION_MS + _MARGIN_MS)
-        key = SigningKeyAdded(subsystem.path, key_id, point, starts_ms, asked.not_after_ms)
+        starts_ms = max(asked.proof.not_before_ms, now_ms + PUBLICATION_MS + _MARGIN_MS)
+        key = SigningKeyAdded(subsystem.path, key_id, point, starts_ms, asked.proof.not_after_ms)
         act = Act(token.operator, "enrolled by token")
-        renewal = _renewal_provider(state)
-        after = [key, *_renewal_grant(state, subsystem.path, renewal, now_ms)]
+        renewal = renewal_provider(state)
+        after = [key, *own_grants(state, [subsystem.path], now_ms)]
         issued = self._issue(tls_spki, subsystem, [TokenUsed(asked.secret_hash)], after, act)  # 5
         self._wait_published(issued.log_position)
         return Enrolled(subsystem, issued, starts_ms, state.subsystems[renewal].identity.spiffe_id if renewal else "")
@@ -175,7 +177,7 @@ class Enroller:
         except ProfileError as error:
             raise EnrolmentRefused(Reason.ENROLMENT_REFUSED) from error
         except Refusal as refusal:
-            raise _refused(refusal) from refusal
+            raise refused(refusal) from refusal
         return Issued(certificate, events[-1].position)
 
 
@@ -203,21 +205,6 @@ def root_digest(authority: Authority) -> bytes:
     return authority.trust.issuers[0].root.fingerprint(SHA256())
 
 
-def _renewal_provider(state: RegistryState) -> str:
-    """The path of the first subsystem that offers RenewalService; empty if none does."""
-    offering = (path for path, one in state.subsystems.items() if RENEWAL_SERVICE in one.services)
-    return min(offering, default="")
-
-
-def _renewal_grant(state: RegistryState, path: str, provider: str, now_ms: int) -> list[Change]:
-    """The grant to renew, unless there is one, or there was one and an operator ended it."""
-    grant_id = f"renewal-{sha256(path.encode()).hexdigest()[:32]}"
-    if not provider or grant_id in state.grants or state.subsystems[path].is_broker:
-        return []
-    methods = (f"/{RENEWAL_SERVICE}/Renew", f"/{RENEWAL_SERVICE}/Confirm")
-    return [GrantMade(grant_id, path, provider, methods, (RENEWAL_PURPOSE,), now_ms, now_ms + _RENEWAL_GRANT_MS)]
-
-
 def _entry(found: SubsystemEntry | None, path: str) -> SubsystemEntry:
     if found is None:
         raise Refusal(RefusalReason.UNKNOWN_SUBSYSTEM, f"there is no subsystem {ascii(path)[:200]}; add it first")
@@ -233,13 +220,16 @@ def _verified_csr(csr: bytes, subsystem: SubsystemId) -> bytes:
         raise EnrolmentRefused(_PROFILES.get(error.reason, Reason.CSR_INVALID)) from error
 
 
-def _verified_key(asked: Asked, subsystem: SubsystemId) -> bytes:
+def verified_key(proof: KeyProof, subsystem: SubsystemId, now_ms: int) -> bytes:
+    """The key's point, proved by itself for `subsystem` and a validity that may be; EnrolmentRefused."""
     try:
-        return verify_possession(
-            asked.possession, subsystem, asked.signing_key_spki, asked.not_before_ms, asked.not_after_ms
-        )
+        point = verify_possession(proof.possession, subsystem, proof.spki, proof.not_before_ms, proof.not_after_ms)
     except ProfileError as error:
         raise EnrolmentRefused(_PROFILES.get(error.reason, Reason.POSSESSION_UNPROVEN)) from error
+    longest = max(proof.not_after_ms - now_ms, proof.not_after_ms - proof.not_before_ms)
+    if longest > LONGEST_KEY_MS:
+        raise EnrolmentRefused(Reason.KEY_VALIDITY)
+    return point
 
 
 def certificate_added(issued: IssuedCertificate, authority: Authority) -> CertificateAdded:
@@ -261,5 +251,6 @@ def _issuer_key_id(authority: Authority) -> bytes:
     return signing_key_id(encode_spki(key))
 
 
-def _refused(refusal: Refusal) -> EnrolmentRefused:
+def refused(refusal: Refusal) -> EnrolmentRefused:
+    """What the registry refused, as a reason of the bus."""
     return EnrolmentRefused(_REASONS.get(refusal.reason, Reason.ENROLMENT_REFUSED))

@@ -187,6 +187,12 @@ def _scope(snapshot: bytes, token: Token) -> str:
     return BROKER_SCOPE if peek_header(snapshot).scope == BROKER_SCOPE else token.subsystem.spiffe_id
 
 
+def _published_to(directory: Path) -> bool:
+    """Whether it is a home below the state directory of an instance on this machine (bus.edge.publisher_homes)."""
+    folder = directory.absolute().parent
+    return folder.name in ("subsystems", "brokers") and (folder.parent / "snapshots").is_dir()
+
+
 def _write_policy(directory: Path, token: Token, answer: pb.EnrolResponse, accept_operator_grants: bool) -> None:
     pem = encode_public_pem(verify_signing_key_spki(answer.policy_key_spki))
     files.write_atomic(directory / "policy-key.pem", pem, mode=files.PUBLIC)
@@ -207,6 +213,8 @@ def _write_policy(directory: Path, token: Token, answer: pb.EnrolResponse, accep
             "provider": answer.renewal_provider,
             "purpose": answer.renewal_purpose,
             "brokers": brokers,
+            # A publisher brings it to the homes below its own state directory; to all others it comes through the bus.
+            "snapshot": not _published_to(directory),
         }
     if answer.listen:
         content["provider"] = {"listen": answer.listen, "accept_operator_grants": accept_operator_grants}

@@ -22,13 +22,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from govbus.enrolment.v1 import enrolment_pb2 as pb
 from govbus.enrolment.v1 import enrolment_pb2_grpc as rpc
 
-from bus.edge.snapshot_files import BROKER_SNAPSHOT, peek_header, snapshot_name
+from bus.edge.snapshot_files import BROKER_SNAPSHOT, ENDPOINTS, peek_header, snapshot_name
 from bus.engines.postgres_database import DatabaseUnavailable
 from bus.exchange.config import TlsFiles
 from bus.exchange.meanings import encode_refusal, meaning
 from bus.exchange.reasons import Reason
 from bus.registry.draft import Draft
-from bus.registry.enrolment import RENEWAL_PURPOSE, Asked, Enrolled, Enroller, EnrolmentRefused
+from bus.registry.enrolment import Asked, Enrolled, Enroller, EnrolmentRefused, KeyProof
+from bus.registry.own_grants import RENEWAL_PURPOSE
 from bus.registry.registry import Registry
 from native.codec import CodecError
 from pki.keys import spki_from_point
@@ -137,10 +138,12 @@ class _Service(rpc.EnrolmentServiceServicer):
         asked = Asked(
             secret_hash=sha256(request.token_secret).digest(),
             csr=request.csr,
-            signing_key_spki=request.signing_key_spki,
-            not_before_ms=request.signing_key_not_before_ms,
-            not_after_ms=request.signing_key_not_after_ms,
-            possession=request.possession,
+            proof=KeyProof(
+                spki=request.signing_key_spki,
+                not_before_ms=request.signing_key_not_before_ms,
+                not_after_ms=request.signing_key_not_after_ms,
+                possession=request.possession,
+            ),
         )
         try:
             enrolled = self._enroller.enrol(asked)
@@ -156,6 +159,7 @@ class _Service(rpc.EnrolmentServiceServicer):
         broker = state.subsystems[subsystem.path].is_broker
         snapshot = self._snapshots / (BROKER_SNAPSHOT if broker else snapshot_name(subsystem.spiffe_id))
         listen = state.subsystems[subsystem.path].endpoints
+        endpoints = self._snapshots / ENDPOINTS
         return pb.EnrolResponse(
             certificate_chain=enrolled.issued.certificate.chain_pem,
             trust_bundle=(self._home / "trust.pem").read_bytes(),
@@ -170,6 +174,7 @@ class _Service(rpc.EnrolmentServiceServicer):
             listen=str(listen[0]) if listen else "",
             renewal_provider=enrolled.renewal_provider,
             renewal_purpose=RENEWAL_PURPOSE if enrolled.renewal_provider else "",
+            endpoints=endpoints.read_bytes() if broker and endpoints.exists() else b"",
         )
 
 

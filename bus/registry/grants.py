@@ -15,8 +15,10 @@ from bus.registry.shapes import verify_number, verify_purpose, verify_several, v
 from bus.registry.state import GrantEntry
 from native.policy_types import Grant
 
-__all__ = ["UNLIMITED", "GrantMade", "GrantRevoked", "Quota", "QuotaSet"]
+__all__ = ["RENEWAL_SERVICE", "UNLIMITED", "GrantMade", "GrantRevoked", "Quota", "QuotaSet"]
 
+RENEWAL_SERVICE = "govbus.registry.v1.RenewalService"
+"""The one service that brokers call, too: each for its own certificate, key and snapshot."""
 _U32 = 2**32 - 1
 _DAILY = 10**15
 
@@ -58,8 +60,11 @@ class GrantMade(Change):
     def verify(self, draft: Draft, at_ms: int) -> None:
         verify_token(self.grant_id, "a grant's id")
         client, provider = draft.subsystem(self.client), draft.subsystem(self.provider)
-        if client.is_broker or provider.is_broker:
-            raise Refusal(RefusalReason.IS_BROKER, "a broker is neither client nor provider of a grant")
+        own = all(service_of(method) == RENEWAL_SERVICE for method in self.methods)
+        if provider.is_broker or (client.is_broker and not own):
+            raise Refusal(
+                RefusalReason.IS_BROKER, "a broker offers nothing, and asks for its own credentials and policy only"
+            )
         for method in verify_several(self.methods, "method"):
             if method not in draft.methods:
                 raise Refusal(RefusalReason.UNKNOWN_METHOD, "a method is not registered; register its contract first")

@@ -18,6 +18,7 @@ __all__ = [
     "CertificateRevoked",
     "IssuerRevoked",
     "SigningKeyAdded",
+    "SigningKeyRetired",
     "SigningKeyRevoked",
 ]
 
@@ -142,6 +143,25 @@ class SigningKeyAdded(Change):
 
 
 @dataclass(frozen=True, slots=True)
+class SigningKeyRetired(Change):
+    """It ends sooner than it was to, in peace: another one of its subsystem takes its place."""
+
+    kind: ClassVar[str] = "signing-key.retired"
+    key_id: bytes
+    not_after_ms: int
+    """Its new last millisecond."""
+
+    def verify(self, draft: Draft, at_ms: int) -> None:
+        found = _signing_key(draft, self.key_id)
+        verify_validity(found.not_before_ms, self.not_after_ms, at_ms)
+        if self.not_after_ms >= found.not_after_ms:
+            raise Refusal(RefusalReason.NO_CHANGE, "this signing key ends by then; a key's life is never made longer")
+
+    def apply(self, draft: Draft, at_ms: int) -> None:
+        draft.keys.put(self.key_id, replace(draft.keys[self.key_id], not_after_ms=self.not_after_ms))
+
+
+@dataclass(frozen=True, slots=True)
 class SigningKeyRevoked(Change):
     """What it signs from this moment on is refused; what was journaled before stays proved."""
 
@@ -149,14 +169,19 @@ class SigningKeyRevoked(Change):
     key_id: bytes
 
     def verify(self, draft: Draft, at_ms: int) -> None:
-        found = draft.keys.get(self.key_id)
-        if found is None:
-            raise Refusal(RefusalReason.UNKNOWN_KEY, "no signing key has this id")
-        if found.revoked_ms is not None:
-            raise Refusal(RefusalReason.NO_CHANGE, "this signing key was revoked already")
+        _signing_key(draft, self.key_id)
 
     def apply(self, draft: Draft, at_ms: int) -> None:
         draft.keys.put(self.key_id, replace(draft.keys[self.key_id], revoked_ms=at_ms))
+
+
+def _signing_key(draft: Draft, key_id: bytes) -> KeyEntry:
+    found = draft.keys.get(key_id)
+    if found is None:
+        raise Refusal(RefusalReason.UNKNOWN_KEY, "no signing key has this id")
+    if found.revoked_ms is not None:
+        raise Refusal(RefusalReason.NO_CHANGE, "this signing key was revoked already")
+    return found
 
 
 def key_known() -> Refusal:

@@ -5,7 +5,14 @@ from typing import Final
 from bus.registry.change import Change
 from bus.registry.enrolment_tokens import TokenIssued, TokenUsed, TokenWithdrawn
 from bus.registry.grants import GrantMade, GrantRevoked, QuotaSet
-from bus.registry.keys import CertificateAdded, CertificateRevoked, IssuerRevoked, SigningKeyAdded, SigningKeyRevoked
+from bus.registry.keys import (
+    CertificateAdded,
+    CertificateRevoked,
+    IssuerRevoked,
+    SigningKeyAdded,
+    SigningKeyRetired,
+    SigningKeyRevoked,
+)
 from bus.registry.members import (
     AgesSet,
     InstanceFounded,
@@ -47,6 +54,7 @@ KINDS: Final[dict[str, type[Change]]] = {
         CertificateRevoked,
         IssuerRevoked,
         SigningKeyAdded,
+        SigningKeyRetired,
         SigningKeyRevoked,
         ServiceRegistered,
         ServiceRevised,

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -26,11 +27,14 @@ from bus.exchange.methods import Registration
 from bus.registry.draft import Draft
 from bus.registry.enrolment import Enroller
 from bus.registry.fold import Act
+from bus.registry.own_grants import enrolled, own_grants
 from bus.registry.registry import Registry
+from bus.registry.rotation import Rotator
 from bus.registry.service_admin import Admin
 from bus.registry.service_directory import Directory
 from bus.registry.service_home import HomePlan, provide_home
 from bus.registry.service_renewal import Renewal
+from bus.registry.service_snapshots import Published
 from pki.authority import Authority
 from pki.identity import SubsystemId
 
@@ -40,6 +44,8 @@ REGISTRY_PATH: Final = "gov/ndc/registry"
 ENROLMENT_PORT: Final = "enrolment"
 """Its name among the kept ports."""
 _LOOK_SECONDS: Final = 60.0
+_WAITING: Final = 16_384
+"""Calls at once: whoever follows its policy through the bus waits here for the next version."""
 _ACT: Final = Act("govbus:registry", "the registry's own presence on the bus")
 
 log = logging.getLogger(__name__)
@@ -80,6 +86,7 @@ class RegistryServices:
     def start(self) -> None:
         """Record what is missing and listen; Refusal, DatabaseUnavailable, OSError."""
         provide_home(self._plan, self._registry, self._authority(), self._clock_ms, self._wait)
+        self._grant_own()
         self._look_at = time.monotonic() + _LOOK_SECONDS
         self._listener = EnrolmentServer(
             self._enroller,
@@ -113,14 +120,26 @@ class RegistryServices:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def _grant_own(self) -> None:
+        """Whoever takes part may look after its own credentials and policy, also who joined before that could be."""
+        state = self._registry.state()
+        missing = own_grants(state, enrolled(state), self._clock_ms())
+        if missing:
+            self._registry.record(missing, _ACT)
+
     async def _serve(self) -> None:
         while not (self.home / "snapshot.bin").exists():
             if await asyncio.to_thread(self._stopping.wait, 0.1):
                 return
+        published = Published(self._snapshots, self.home / "trust.pem")
+        rotator = Rotator(self._registry, self._wait, self._clock_ms)
+        renewal = Renewal(self._registry, self._enroller, rotator, published)
         servicers: list[Registration] = [
             (directory_pb2_grpc.add_DirectoryServiceServicer_to_server, Directory(self._registry)),
             (admin_pb2_grpc.add_AdminServiceServicer_to_server, Admin(self._registry)),
-            (renewal_pb2_grpc.add_RenewalServiceServicer_to_server, Renewal(self._enroller)),
+            (renewal_pb2_grpc.add_RenewalServiceServicer_to_server, renewal),
         ]
-        async with serve(load_provider_config(self.home / "config.yaml"), servicers):
+        config = replace(load_provider_config(self.home / "config.yaml"), max_concurrent=_WAITING)
+        async with serve(config, servicers):
             await asyncio.to_thread(self._stopping.wait)
+            published.end()
