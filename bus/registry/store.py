@@ -114,7 +114,7 @@ class EventStore:
             yield Appender(connection)
             try:
                 connection.commit()
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:
                 raise ConnectionLost(
                     "the connection broke while the registry was recording; look whether it did, then try again"
                 ) from error
@@ -166,7 +166,7 @@ def _translated() -> Iterator[None]:
         yield
     except PoolTimeout as error:
         raise DatabaseUnavailable("the registry's database does not answer; is it up (`govbus status`)?") from error
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:  # also what is no lost connection: a standby that takes no writes, a right withdrawn
         raise DatabaseUnavailable(
             f"the registry's database failed ({type(error).__name__}); is it up (`govbus status`)?"
         ) from error

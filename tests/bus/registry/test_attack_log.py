@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from bus.engines.postgres_database import Database
+from bus.engines.postgres_database import Database, DatabaseUnavailable
 from bus.registry.event import Event, LogBroken, store_event
 from bus.registry.grants import GrantRevoked
 from bus.registry.registry import Registry
@@ -91,3 +91,14 @@ def test_payload_that_the_chain_holds_but_no_rule_made_is_a_broken_log(
     with pytest.raises(LogBroken) as broken:
         Registry(store, clock).state()
     assert broken.value.position == state.position + 1
+
+
+def test_database_that_takes_no_writes_is_told_like_one_that_is_down(database: Database, registry: Registry) -> None:
+    """A standby after a failover: its answer is an InternalError, which would have ended a supervisor."""
+    with database.connect(autocommit=True) as connection:
+        connection.execute("ALTER ROLE CURRENT_USER SET default_transaction_read_only = on")
+    with EventStore(database, migrating=False) as standby:
+        follower = Registry(standby, Clock())
+        assert follower.state().position == registry.state().position
+        with pytest.raises(DatabaseUnavailable):
+            follower.record([SubsystemSuspended(CIVIL)], ACT)
