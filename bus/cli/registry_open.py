@@ -68,7 +68,9 @@ def open_registry(layout: Layout) -> Iterator[Registry]:
     """The registry of a running instance, for this process."""
     layout.expect()
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # what matters of it is raised
-    with EventStore(registry_database(layout), migrating=False) as store:
+    database = registry_database(layout)
+    database.connect(autocommit=True).close()  # said at once: the store's pool waits for a server to come back
+    with EventStore(database, migrating=False) as store:
         yield Registry(store, now_ms)
 
 

@@ -30,8 +30,9 @@ class Database:
         try:
             return psycopg.connect(self.dsn, autocommit=autocommit, connect_timeout=_CONNECT_SECONDS)
         except psycopg.OperationalError as error:
+            said = " ".join(str(error).split())
             raise DatabaseUnavailable(
-                f"no connection to database {self.name}: {str(error).strip()}; is its server up (`govbus status`)?"
+                f"no connection to database {self.name}: {said}; is its server up (`govbus status`)?"
             ) from error
 
 
