@@ -199,6 +199,10 @@ class Running:
         except _TICK_FAILURES as error:
             self._tick_after[what] = time.monotonic() + _RETRY_SECONDS
             log.warning("%s are not looked after: %s; tried again in a minute", what, error)
+        except Exception as error:
+            # The supervisor's end would be the brokers': what nobody foresaw, a damaged file say, must not stop calls.
+            self._tick_after[what] = time.monotonic() + _RETRY_SECONDS
+            log.exception("%s are not looked after (%s); tried again in a minute", what, type(error).__name__)
 
     def tell(self) -> dict[str, Any]:
         """What only this process knows; for bus.up.report."""
