@@ -1,23 +1,34 @@
-"""`govbus evidence`: everything that proves one call, out of a broker's journal, into one file."""
+"""`govbus evidence`: everything that proves one call, out of a broker's journal, into one file.
 
-from dataclasses import replace
+Of a running instance, or one that rests, the journal, the keys and the ledger are found by themselves; a journal that
+lies elsewhere is named, and then a ledger too, if one has it.
+"""
+
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bus.cli.output import Unable, error_lines
+from bus.cli.output import Unable, echo_json, error_lines
 from bus.cli.snapshot import read_policy_key
-from bus.evidence.bundle import encode_bundle
-from bus.evidence.export import Body, NotInJournal, export_call, parse_request_id
+from bus.cli.up import JsonOption, StateOption, layout_of
+from bus.evidence.bundle import Bundle, encode_bundle
+from bus.evidence.export import Body, NotInJournal, export_call, parse_request_id, prove_in_ledger
 from bus.ledger.checkpoint import LedgerInconsistent
 from bus.ledger.reader import EntryUnknown, LedgerReader
 from bus.ledger.tree import TreeDamaged
+from bus.up.layout import Layout
 from native.codec import decode_admission
 from native.journal import JournalDamaged
 from pki.files import write_atomic
 
 __all__ = ["app"]
+
+_MERGE_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
+_SAY_SECONDS = 2.0
 
 app = typer.Typer(no_args_is_help=True, help="Export one call's evidence.")
 
@@ -27,11 +38,22 @@ def root() -> None:
     """Export one call's evidence."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the call may stand, and the ledger that may have it."""
+
+    journals: tuple[Path, ...]
+    ledger: Path | None
+
+
 @app.command()
 def export(
     request_id: Annotated[str, typer.Argument(help="The request's id, as hex or UUID.")],
-    journal: Annotated[Path, typer.Option(help="The broker's journal directory.")],
-    out: Annotated[Path, typer.Option(help="The bundle to write.")],
+    out: Annotated[Path | None, typer.Option(help="The bundle to write. Default: <id>.evidence, here.")] = None,
+    state: StateOption = None,
+    journal: Annotated[
+        Path | None, typer.Option(help="A broker's journal directory. Default: those of the instance.")
+    ] = None,
     snapshot: Annotated[
         Path | None,
         typer.Option(
@@ -42,28 +64,91 @@ def export(
     policy_key: Annotated[Path | None, typer.Option(help="Policy key, PEM. Default: beside the journal.")] = None,
     request_body: Annotated[Path | None, typer.Option(help="The request's salt (32 bytes), then its frames.")] = None,
     response_body: Annotated[Path | None, typer.Option(help="The answer's salt (32 bytes), then its frames.")] = None,
-    ledger: Annotated[Path | None, typer.Option(help="The ledger's directory, to prove the call's entries in.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="The ledger's directory. Default: the instance's; with --journal none.")
+    ] = None,
+    without_ledger: Annotated[
+        bool, typer.Option("--without-ledger", help="Export without proof that the call stands in the ledger.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the evidence of one call. Bodies are the holders': the journal has none."""
     with error_lines():
+        places = _places(layout_of(state), journal, ledger, without_ledger)
+        try:
+            wanted = parse_request_id(request_id)
+            bodies = _body(request_body), _body(response_body)
+            bundle = _found(wanted, places, snapshot, policy_key, bodies)
+            if places.ledger is not None:
+                bundle = _proved(bundle, LedgerReader.open(places.ledger))
+        except (NotInJournal, JournalDamaged, TreeDamaged, LedgerInconsistent, ValueError) as error:
+            raise Unable(str(error)) from error
+        target = out or Path(f"{wanted.hex()}.evidence")
+        write_atomic(target, encode_bundle(bundle))
+        if as_json:
+            echo_json({"file": str(target), "request_id": wanted.hex(), "in_ledger": bool(bundle.ledger_key)})
+            return
+        typer.echo(f"wrote {target}; check it with: govbus verify {target}")
+
+
+def _places(layout: Layout, journal: Path | None, ledger: Path | None, without_ledger: bool) -> _Places:
+    if without_ledger and ledger is not None:
+        raise Unable("give --ledger or --without-ledger, not both")
+    if journal is not None:
+        return _Places((journal,), ledger)
+    facts = layout.expect()
+    journals = tuple(layout.broker_home(path) / "journal" for path in layout.broker_paths(facts))
+    return _Places(journals, None if without_ledger else ledger or layout.ledger)
+
+
+def _found(
+    request_id: bytes,
+    places: _Places,
+    snapshot: Path | None,
+    policy_key: Path | None,
+    bodies: tuple[Body | None, Body | None],
+) -> Bundle:
+    """The call in the first journal that has it; NotInJournal."""
+    for journal in places.journals:
+        home = journal.parent
         try:
             bundle = export_call(
-                parse_request_id(request_id),
+                request_id,
                 journal,
-                snapshot=(snapshot or journal.parent / "snapshot.bin").read_bytes(),
-                policy_key=read_policy_key(policy_key or journal.parent / "policy-key.pem"),
-                request_body=_body(request_body),
-                response_body=_body(response_body),
-                ledger=LedgerReader.open(ledger) if ledger else None,
+                snapshot=(snapshot or home / "snapshot.bin").read_bytes(),
+                policy_key=read_policy_key(policy_key or home / "policy-key.pem"),
+                request_body=bodies[0],
+                response_body=bodies[1],
             )
-        except (NotInJournal, JournalDamaged, EntryUnknown, TreeDamaged, LedgerInconsistent, ValueError) as error:
-            raise Unable(str(error)) from error
-        if snapshot is None:
+        except NotInJournal:
+            if journal == places.journals[-1]:
+                raise
+            continue
+        if snapshot is None and bundle.admission:
             version = decode_admission(bundle.admission).snapshot_version
-            for kept in (journal.parent / "envoy" / "snapshots").glob(f"{version:012d}-*.bin"):
+            for kept in (home / "envoy" / "snapshots").glob(f"{version:012d}-*.bin"):
                 bundle = replace(bundle, snapshot=kept.read_bytes())
-        write_atomic(out, encode_bundle(bundle))
-        typer.echo(f"wrote {out}; check it with: govbus verify {out}")
+        return bundle
+    raise NotInJournal("no broker has run here; name a journal with --journal")
+
+
+def _proved(bundle: Bundle, ledger: LedgerReader) -> Bundle:
+    """With its proofs; a call of this moment is waited for. Unable when the ledger does not have it in time."""
+    began, said = time.monotonic(), False
+    while True:
+        try:
+            return prove_in_ledger(bundle, ledger)
+        except EntryUnknown as error:
+            waited = time.monotonic() - began
+            if waited > _MERGE_SECONDS:
+                raise Unable(
+                    f"the ledger does not have this call after {waited:.0f} s; why: govbus status, govbus logs ledger;"
+                    " to export without its proof: --without-ledger"
+                ) from error
+            if waited > _SAY_SECONDS and not said:
+                said = True
+                typer.echo("waiting for the ledger to integrate the call", err=True)
+            time.sleep(_LOOK_SECONDS)
 
 
 def _body(path: Path | None) -> Body | None:

@@ -1,4 +1,4 @@
-"""`govbus logs`: what the parts wrote: the supervisor and what runs in it, PostgreSQL, the broker's Envoy.
+"""`govbus logs`: what the parts wrote: the supervisor and what runs in it, PostgreSQL, Envoy, the ledger.
 
 Followed files may be cut over to another name while they are read (bus.engines.logs); reading goes on in the new one.
 """
@@ -31,6 +31,7 @@ class LogPart(StrEnum):
     publisher = "publisher"
     postgres = "postgres"
     broker = "broker"
+    ledger = "ledger"
 
 
 def logs(
@@ -116,12 +117,13 @@ class _Source:
 
 def _sources(layout: Layout) -> list[_Source]:
     facts = layout.expect()
-    home = layout.broker_home(facts.broker)
+    homes = [layout.broker_home(path) for path in layout.broker_paths(facts)]
     shared = (LogPart.supervisor, LogPart.publisher, LogPart.broker)
     return [
         _Source(layout.log, shared),
         _Source(layout.state / "postgres" / "postgres.log", (LogPart.postgres,)),
-        _Source(home / "envoy" / "envoy.log", (LogPart.broker,)),
+        *(_Source(home / "envoy" / "envoy.log", (LogPart.broker,)) for home in homes),
+        _Source(layout.ledger_writer / "ledger.log", (LogPart.ledger,)),
     ]
 
 

@@ -3,6 +3,7 @@
 Holds the Typer application and nothing else: a sub-command lives in its own module and is added below.
 """
 
+import select
 from importlib.metadata import version as distribution_version
 
 import typer
@@ -11,6 +12,7 @@ from bus.cli import (
     broker,
     evidence,
     instance,
+    ledger,
     registry_grants,
     registry_keys,
     registry_members,
@@ -23,6 +25,7 @@ from bus.cli.call import call
 from bus.cli.demo import demo
 from bus.cli.doctor import doctor
 from bus.cli.logs import logs
+from bus.cli.proxy import proxy
 from bus.cli.registry_history import history
 from bus.cli.status import status
 from bus.cli.up import down, up
@@ -33,6 +36,7 @@ app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(instance.app, name="instance")
 app.add_typer(broker.app, name="broker")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(enrolment.app, name="token")
 app.command()(enrolment.enrol)
 app.add_typer(registry_members.app, name="member")
@@ -42,6 +46,7 @@ app.add_typer(registry_keys.certs, name="cert")
 app.add_typer(registry_services.app, name="service")
 app.add_typer(registry_grants.app, name="grant")
 app.command()(call)
+app.command()(proxy)
 app.command()(history)
 app.command()(up)
 app.command()(down)
@@ -64,5 +69,16 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line. A reader that has enough (`| head`) is no failure."""
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == 1 and _reader_gone():  # what Typer makes of a closed pipe
+            raise SystemExit(0) from None
+        raise
+
+
+def _reader_gone() -> bool:
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -7,6 +7,7 @@
 Data goes to stdout, everything else to stderr.
 """
 
+import errno
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from native.snapshot import SnapshotError
 from pki.errors import ProfileError
 from pki.identity import IdentityError
 
-__all__ = ["NEGATIVE", "UNABLE", "Unable", "echo_json", "error_lines", "print_table"]
+__all__ = ["NEGATIVE", "UNABLE", "PipeConsole", "Unable", "echo_json", "error_lines", "print_table"]
 
 NEGATIVE = 1
 UNABLE = 2
@@ -61,6 +62,8 @@ def error_lines() -> Iterator[None]:
     except _EXPECTED as error:
         typer.echo(f"govbus: {error}", err=True)
         raise typer.Exit(UNABLE) from error
+    except BrokenPipeError:
+        raise  # whoever read our output has enough: bus.cli.main ends quietly
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         typer.echo(f"govbus: {error.strerror or error}{where}", err=True)
@@ -72,9 +75,18 @@ def echo_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, sort_keys=True))
 
 
+class PipeConsole(Console):
+    """One whose reader may go away, as `head` does: that is told like any write to a closed pipe."""
+
+    def on_broken_pipe(self) -> None:
+        """See rich.console.Console."""
+        self.quiet = True
+        raise BrokenPipeError(errno.EPIPE, "the reader has gone")
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
     """A table on stdout: folded to a terminal's width, wide when it goes to a file; nothing is ever cut off."""
-    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    console = PipeConsole(markup=False, highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")

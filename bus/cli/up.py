@@ -1,5 +1,6 @@
 """`govbus up` and `govbus down`: start the whole instance in one state directory, end it in order."""
 
+import contextlib
 import shutil
 import sys
 from contextlib import closing
@@ -7,9 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from bus.cli.output import Unable, echo_json, error_lines
+from bus.cli.output import PipeConsole, Unable, echo_json, error_lines
 from bus.edge.endpoint import EndpointError, parse_endpoint
 from bus.up.background import start_supervisor
 from bus.up.layout import BROKER, TRUST_DOMAIN, Facts, Layout, default_state
@@ -55,7 +55,7 @@ def up(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Start everything: keys, PostgreSQL, registry, publisher, broker; made at the first start, found by later ones."""
+    """Start everything: keys, PostgreSQL, registry, publisher, ledger, broker; made once, found by later starts."""
     with error_lines():
         layout = layout_of(state)
         options = _options(database_url, trust_domain, listen)
@@ -87,7 +87,7 @@ def down(
     yes: Annotated[bool, typer.Option("--yes", help="With --wipe: do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """End everything in order: the broker drains, then the publisher, then PostgreSQL."""
+    """End everything in order: the broker drains, then the ledger, the publisher, PostgreSQL."""
     with error_lines():
         layout = layout_of(state)
         if wipe:
@@ -112,16 +112,18 @@ class _Teller:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._console = Console(stderr=True, markup=False, highlight=False)
+        self._console = PipeConsole(stderr=True, markup=False, highlight=False)
         self.failure = ""
 
     def __call__(self, what: dict[str, Any]) -> None:
         if "failed" in what:
             self.failure = what["failed"]
-        elif "ready" in what:
-            self._ready(what["ready"])
-        elif not self._as_json:
-            self._console.print(f"  {what['step']}")
+            return
+        with contextlib.suppress(BrokenPipeError):  # nobody reads any more, and the start goes on
+            if "ready" in what:
+                self._ready(what["ready"])
+            elif not self._as_json:
+                self._console.print(f"  {what['step']}", soft_wrap=True)
 
     def _ready(self, facts: dict[str, Any]) -> None:
         if self._as_json:
@@ -132,6 +134,10 @@ class _Teller:
             f"ready after {facts['seconds']:.1f} s: {facts['broker']} of {facts['trust_domain']} on {facts['address']},"
             f" policy version {facts['policy_version']}, process {facts['pid']}"
         )
+        if facts["waiting"]:
+            typer.echo(
+                f"govbus: without the registry, by the last policy: {facts['waiting']}; see govbus status", err=True
+            )
         sys.stdout.flush()
 
 

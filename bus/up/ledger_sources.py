@@ -33,6 +33,8 @@ from pki.identity import SubsystemId
 
 __all__ = ["Sources"]
 
+_REST_S: Final = 0.5
+
 
 class _RegistryLink:
     """The registry's log wherever its database is now. A bus.ledger.source.Source."""
@@ -44,11 +46,16 @@ class _RegistryLink:
         self._lock = threading.Lock()  # journals look for keys, each on its own thread
         self._database: Database | None = None
         self._store: EventStore | None = None
+        self._rests_until = 0.0
 
     def read(self, position: Position | None) -> Portion:
-        """See Source."""
+        """See Source. Asked more often than twice a second, it knows nothing new."""
+        if position is not None and time.monotonic() < self._rests_until:
+            return Portion((), position, complete=False)
         try:
-            return RegistrySource(self.store(), self._salt_key).read(position)
+            found = RegistrySource(self.store(), self._salt_key).read(position)
+            self._rests_until = 0.0 if found.more else time.monotonic() + _REST_S
+            return found
         except psycopg.Error as error:  # not a connection's: its tables are being made, for one
             raise SourceUnavailable(f"the registry's log cannot be read yet ({type(error).__name__})") from error
 

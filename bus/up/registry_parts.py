@@ -167,6 +167,8 @@ class RegistryParts:
                 raise _DatabaseAway(str(error)) from error
             except psycopg.Error as error:  # it died between two questions, or is not ready for one
                 raise _DatabaseAway(f"the database failed ({type(error).__name__})") from error
+            except OSError as error:
+                raise _DatabaseAway(f"{error.strerror or error}: {error.filename or self._layout.state}") from error
             try:
                 publisher = self._start_followers(parts, registry, running=running)
             except DatabaseUnavailable as error:
@@ -226,6 +228,7 @@ class RegistryParts:
     def _retry(self) -> None:
         while not self._stopping.wait(_AGAIN_SECONDS):
             try:
+                self._say = log.debug  # nobody follows this start
                 self._attempt(_RECOVERY_SECONDS, running=True)
             except FAILURES as error:
                 since_ms = self.waiting[0] if self.waiting else now_ms()

@@ -93,6 +93,7 @@ def _ready(running: Running, seconds: float) -> dict[str, Any]:
         "address": running.address,
         "policy_version": running.version,
         "state": str(running.layout.state),
+        "waiting": running.waiting,
     }
 
 
