@@ -2,11 +2,13 @@
 
 Whether the bus or the provider said it is the other half: the class that is raised also derives from `Refused` or from
 `ProviderError` (see `errors`). The texts are the contract's; a test ties each class to its reason and back.
+What is used up and comes back says when: `retry_after`.
 """
 
 from typing import ClassVar
 
 from bus.exchange.errors import CallError
+from bus.exchange.meanings import parse_retry_after
 from bus.exchange.reasons import Reason
 
 __all__ = [
@@ -269,19 +271,28 @@ class NoGrant(CallError):
     REASON: ClassVar[Reason] = Reason.NO_GRANT
 
 
-class RateLimited(CallError):
+class _UsedUp(CallError):
+    """Something that comes back is used up; never raised as such, it is what the three below share."""
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait before asking again may help, at most a day; None where nobody said, or nothing credible."""
+        return parse_retry_after(self.failure.status_details)
+
+
+class RateLimited(_UsedUp):
     """The rate of the grant or of the peer is used up; RetryInfo says for how long."""
 
     REASON: ClassVar[Reason] = Reason.RATE_LIMITED
 
 
-class QuotaExceeded(CallError):
+class QuotaExceeded(_UsedUp):
     """The day's calls or bytes of the grant are used up."""
 
     REASON: ClassVar[Reason] = Reason.QUOTA_EXCEEDED
 
 
-class VerificationBudget(CallError):
+class VerificationBudget(_UsedUp):
     """The peer's budget of signature verifications is used up; refused ones count tenfold."""
 
     REASON: ClassVar[Reason] = Reason.VERIFICATION_BUDGET

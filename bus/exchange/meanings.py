@@ -1,8 +1,8 @@
 """What each reason means, read from the contract (govbus/errors/v1/reasons.proto), and its form on the wire.
 
-A refusal travels as google.rpc.Status with one google.rpc.ErrorInfo{domain "govbus", reason} (protocol.md 5). Reading
-is tolerant of what others put beside it and believes nothing but the reason's name and the metadata keys declared for
-it.
+A refusal travels as google.rpc.Status with one google.rpc.ErrorInfo{domain "govbus", reason} (protocol.md 5), beside it
+perhaps a google.rpc.RetryInfo. Reading is tolerant of what others put there and believes nothing but the reason's name,
+the metadata keys declared for it, and a pause that could be meant.
 """
 
 import enum
@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -18,11 +19,22 @@ from govbus.errors.v1 import reasons_pb2
 
 from bus.exchange.reasons import Reason
 
-__all__ = ["DOMAIN", "Called", "Meaning", "encode_refusal", "meaning", "parse_refusal", "reason_number"]
+__all__ = [
+    "DOMAIN",
+    "Called",
+    "Meaning",
+    "encode_refusal",
+    "meaning",
+    "parse_refusal",
+    "parse_retry_after",
+    "reason_number",
+]
 
 DOMAIN = "govbus"
 # What is believed of a value that anybody may have written: a field path, a metadata key or a number.
 _VALUE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,200}", re.ASCII)
+# A day's quota is free again within a day; whoever asks for a longer pause did not mean one.
+_LONGEST_PAUSE_S: Final = 86_400
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -100,3 +112,21 @@ def parse_refusal(details: bytes) -> tuple[Reason, dict[str, str]] | None:
             keys = meaning(reason).metadata_keys
             return reason, {key: info.metadata[key] for key in keys if _VALUE.fullmatch(info.metadata[key])}
     return None
+
+
+def parse_retry_after(details: bytes) -> float | None:
+    """Seconds after which asking again may help, as the first RetryInfo says: 0 to a day, else None.
+
+    Anybody on the way may have written it. It says how long to wait, never that asking again is safe.
+    """
+    try:
+        status = status_pb2.Status.FromString(details)
+        info = error_details_pb2.RetryInfo()
+        if not any(entry.Unpack(info) for entry in status.details):
+            return None
+    except DecodeError:
+        return None
+    seconds, nanos = info.retry_delay.seconds, info.retry_delay.nanos
+    if not (0 <= seconds <= _LONGEST_PAUSE_S and 0 <= nanos < 10**9):
+        return None
+    return min(float(seconds + nanos / 1e9), float(_LONGEST_PAUSE_S))

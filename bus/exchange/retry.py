@@ -4,33 +4,43 @@ A retry is a new request: new id, new signature, another broker where there is o
 1. The provider was not called and the code is UNAVAILABLE: any method.
 2. The provider may have been called, or its answer could not be recorded: only methods whose contract says that they
    are idempotent, and they always bear an idempotency key.
-3. Everything else is an answer: asking again would bring the same, or harm.
-4. An attempt that reached no broker was never sent and costs nobody anything: it is repeated until the caller stops
-   waiting, so a broker's restart fails no call. Of attempts that were sent there are few.
+3. A rate is used up and the refusal says for how long: idempotent methods, not sooner, and only if the caller still
+   waits then. A day's quota and a budget are not waited for.
+4. Everything else is an answer: asking again would bring the same, or harm.
+
+Before all of it stands `reaching`: what reached no broker was never sent and costs nobody anything, so it is tried
+until the caller stops waiting, whatever the method. A broker's restart fails no call.
 """
 
+import random
 from typing import Final
 
 import grpc
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
-from tenacity.stop import stop_base
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_before_delay
+from tenacity.wait import wait_base, wait_random_exponential
 
 from bus.exchange.errors import CallError, ProviderError, RefusedLocally
+from bus.exchange.exceptions import BrokerUnreachable, RateLimited
 from bus.exchange.meanings import Called
 from bus.exchange.reasons import Reason
 
-__all__ = ["may_retry", "retrying"]
+__all__ = ["may_retry", "pause_after", "reaching", "retrying"]
 
-# The first attempt is not counted here, nor what reached no broker.
+# The first attempt is not counted here.
 MAX_RETRIES: Final = 4
+_SPREAD_S: Final = 0.1
+_RUNNING: Final = Reason.IDEMPOTENCY_RUNNING
 
 
-def may_retry(error: BaseException, *, idempotent: bool) -> bool:
-    """Rules 1-3."""
-    if not isinstance(error, CallError) or error.reason is None:
+def may_retry(error: BaseException, *, idempotent: bool, left_s: float) -> bool:
+    """Rules 1-4, for a caller that waits `left_s` seconds more."""
+    if not isinstance(error, CallError) or error.reason is None or left_s <= 0:
         return False
-    if isinstance(error, RefusedLocally) and not _unsent(error):
+    if isinstance(error, RefusedLocally):
         return False  # this side will say the same again
+    if isinstance(error, RateLimited):
+        pause = error.retry_after
+        return idempotent and pause is not None and pause + _SPREAD_S < left_s and not isinstance(error, ProviderError)
     if error.code() is grpc.StatusCode.UNAVAILABLE and error.provider_called is Called.NO:
         return True
     if error.reason in (Reason.DEADLINE, Reason.STREAM_NOT_SEALED):
@@ -40,30 +50,36 @@ def may_retry(error: BaseException, *, idempotent: bool) -> bool:
     return idempotent and unknown and (not isinstance(error, ProviderError) or error.reason is _RUNNING)
 
 
+def pause_after(error: BaseException | None) -> float:
+    """Seconds that must pass before the next attempt, spread so that not all come back at once (3)."""
+    said = error.retry_after if isinstance(error, RateLimited) else None
+    return said + random.uniform(0, _SPREAD_S) if said is not None else 0.0  # noqa: S311 - no secret
+
+
 def retrying(*, idempotent: bool, left_s: float) -> AsyncRetrying:
-    """The attempts after the first, with growing random pauses."""
+    """The attempts after the first, with growing random pauses, or those that were asked for."""
     return AsyncRetrying(
-        stop=_AfterSent() | stop_before_delay(left_s),
-        wait=wait_random_exponential(multiplier=0.05, max=1.0),
-        retry=retry_if_exception(lambda error: may_retry(error, idempotent=idempotent)),
+        stop=stop_after_attempt(MAX_RETRIES) | stop_before_delay(left_s),
+        wait=_Pause(),
+        retry=retry_if_exception(lambda error: may_retry(error, idempotent=idempotent, left_s=left_s)),
         reraise=True,
     )
 
 
-def _unsent(error: BaseException | None) -> bool:
-    return isinstance(error, RefusedLocally) and error.reason is Reason.BROKER_UNREACHABLE
+def reaching(left_s: float) -> AsyncRetrying:
+    """Attempts to reach a broker, as long as the caller waits; BrokerUnreachable from the last one."""
+    return AsyncRetrying(
+        stop=stop_before_delay(left_s),
+        wait=wait_random_exponential(multiplier=0.05, max=0.25),
+        retry=retry_if_exception(lambda error: isinstance(error, BrokerUnreachable)),
+        reraise=True,
+    )
 
 
-class _AfterSent(stop_base):
-    """Stops after MAX_RETRIES attempts that were sent (4)."""
-
+class _Pause(wait_base):
     def __init__(self) -> None:
-        self._sent = 0
+        self._usual = wait_random_exponential(multiplier=0.05, max=1.0)
 
-    def __call__(self, retry_state: RetryCallState) -> bool:
-        if retry_state.outcome is not None and not _unsent(retry_state.outcome.exception()):
-            self._sent += 1
-        return self._sent >= MAX_RETRIES
-
-
-_RUNNING: Final = Reason.IDEMPOTENCY_RUNNING
+    def __call__(self, retry_state: RetryCallState) -> float:
+        said = pause_after(retry_state.outcome.exception() if retry_state.outcome else None)
+        return said or self._usual(retry_state)

@@ -23,12 +23,13 @@ from bus.exchange.config import ClientConfig
 from bus.exchange.context import CallOptions, incoming_call
 from bus.exchange.errors import CallError
 from bus.exchange.evidence import CallEvidence
+from bus.exchange.exceptions import BrokerUnreachable
 from bus.exchange.keeper import Keeper, newest_key
 from bus.exchange.link import BrokerLink
 from bus.exchange.outcome import Asked, Judge, evidence_of, refused_before_sending, refused_locally, unverified
 from bus.exchange.reasons import Reason
 from bus.exchange.refusal import RequestRefused, ResponseRefused
-from bus.exchange.retry import may_retry, retrying
+from bus.exchange.retry import may_retry, pause_after, reaching, retrying
 from bus.exchange.routes import Routes
 from bus.exchange.signing import BatchSigner, HeaderSigner
 from bus.exchange.tls import TlsWatch
@@ -151,19 +152,22 @@ class ClientRuntime:
         try:
             return await self._attempt(call, span, start)
         except CallError as error:
-            if not self._again(call, error):
+            if not may_retry(error, idempotent=call.idempotent, left_s=call.remaining_s()):
                 raise
-            first = error
-        span.add_event("retry", {telemetry.REASON: str(first.reason)})
-        attempts = retrying(idempotent=call.idempotent, left_s=call.remaining_s())
-        async for attempt in attempts:
+            told = error
+        span.add_event("retry", {telemetry.REASON: str(told.reason)})
+        await asyncio.sleep(pause_after(told))
+        async for attempt in retrying(idempotent=call.idempotent, left_s=call.remaining_s()):
             with attempt:
                 start += 1
-                return await self._attempt(call, span, start)
-        raise first  # unreachable: tenacity returns or raises; this tells the type checker so
-
-    def _again(self, call: Prepared, error: CallError) -> bool:
-        return may_retry(error, idempotent=call.idempotent) and call.remaining_s() > 0
+                try:
+                    return await self._attempt(call, span, start)
+                except BrokerUnreachable as error:
+                    raise told from error  # that nothing was sent now says nothing of what was sent before
+                except CallError as error:
+                    told = error
+                    raise
+        raise told  # unreachable: tenacity returns or raises; this tells the type checker so
 
     async def _attempt(self, call: Prepared, span: Span, turn: int) -> bytes:
         signed = await self.sign(call, span, turn)
@@ -266,17 +270,25 @@ class ClientRuntime:
         return judged
 
     async def _ready_link(self, call: Prepared, turn: int) -> BrokerLink:
-        """The next broker in turn that is connected; if none is, the first that can be before the deadline."""
+        """The next broker in turn that is connected; if none is, the first that can be before the deadline.
+
+        Nothing was sent until then: BrokerUnreachable means that, streams included.
+        """
+        if call.remaining_s() <= 0:
+            raise refused_locally(Reason.DEADLINE)
+        async for attempt in reaching(call.remaining_s()):
+            with attempt:
+                return await self._look_for_link(call, turn)
+        raise refused_locally(Reason.BROKER_UNREACHABLE)  # unreachable, as above
+
+    async def _look_for_link(self, call: Prepared, turn: int) -> BrokerLink:
         links = self.links
         order = [links[(turn + offset) % len(links)] for offset in range(len(links))]
         for link in order:
             if link.state(try_to_connect=True) is ChannelConnectivity.READY:
                 return link
         for link in order:
-            left = call.remaining_s()
-            if left <= 0:
-                raise refused_locally(Reason.DEADLINE)
-            if await link.ready(min(left, CONNECT_S)):
+            if await link.ready(max(0.0, min(call.remaining_s(), CONNECT_S))):
                 return link
         raise refused_locally(Reason.BROKER_UNREACHABLE)
 

@@ -15,13 +15,13 @@ from benchmarks.python_forwarder import PythonBroker, _refuse
 from bus.exchange import connect, exceptions, metadata
 from bus.exchange.context import IncomingCall
 from bus.exchange.errors import Failure, ProviderError, Refused, RefusedLocally, exception_for
-from bus.exchange.meanings import meaning
+from bus.exchange.meanings import Called, meaning
 from bus.exchange.reasons import Reason
 from bus.exchange.refusal import RequestRefused
 from bus.exchange.retry import may_retry
 from native.codec import decode_request_header
 from native.headers import RequestHeader
-from tests.bus.exchange.world import BROKER, BROKER_2, PROVIDER, World, ask, running, start_broker
+from tests.bus.exchange.world import BROKER, BROKER_2, CODE_LIST, PROVIDER, World, ask, running, start_broker
 
 ALWAYS = {
     Reason.CLOCK_UNTRUSTED,
@@ -48,23 +48,24 @@ def error(origin: type[Any], reason: Reason) -> Exception:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_what_this_side_found_itself_is_asked_again_only_when_no_broker_was_reached(reason: Reason) -> None:
-    expected = reason is Reason.BROKER_UNREACHABLE
-    assert may_retry(error(RefusedLocally, reason), idempotent=True) is expected
+def test_what_this_side_found_itself_is_not_asked_again(reason: Reason) -> None:
+    """Reaching one is tried until the deadline, by the runtime: what says that none was reached is the end of that."""
+    assert not may_retry(error(RefusedLocally, reason), idempotent=True, left_s=60)
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_rule_for_each_reason(reason: Reason) -> None:
-    assert may_retry(error(Refused, reason), idempotent=False) is (reason in ALWAYS)
-    assert may_retry(error(Refused, reason), idempotent=True) is (reason in ALWAYS | IDEMPOTENT_ONLY)
+    assert may_retry(error(Refused, reason), idempotent=False, left_s=60) is (reason in ALWAYS)
+    assert may_retry(error(Refused, reason), idempotent=True, left_s=60) is (reason in ALWAYS | IDEMPOTENT_ONLY)
+    assert not may_retry(error(Refused, reason), idempotent=True, left_s=0)
 
 
 def test_providers_own_error_is_an_answer() -> None:
     plain = ProviderError(Failure(None, grpc.StatusCode.UNAVAILABLE, "busy"))
-    assert not may_retry(plain, idempotent=True)
-    assert not may_retry(error(ProviderError, Reason.PROVIDER_INTERNAL), idempotent=True)
-    assert may_retry(error(ProviderError, Reason.IDEMPOTENCY_RUNNING), idempotent=True)
-    assert may_retry(error(ProviderError, Reason.DRAINING), idempotent=False)
+    assert not may_retry(plain, idempotent=True, left_s=60)
+    assert not may_retry(error(ProviderError, Reason.PROVIDER_INTERNAL), idempotent=True, left_s=60)
+    assert may_retry(error(ProviderError, Reason.IDEMPOTENCY_RUNNING), idempotent=True, left_s=60)
+    assert may_retry(error(ProviderError, Reason.DRAINING), idempotent=False, left_s=60)
 
 
 class Flaky(PythonBroker):
@@ -195,6 +196,38 @@ async def test_call_waits_for_a_broker_that_comes_back_before_the_deadline(world
         await relay.stop()
 
 
+async def test_stream_waits_for_a_broker_too_since_nothing_was_sent(world: World) -> None:
+    async with running(world) as bus:
+        relay, port = Relay(bus.broker.port), free_port()
+        async with connect(world.client_config((BROKER, port), timeout_ms=30_000)) as channel:
+            stub = rpc.AdministrativeUnitServiceStub(channel)
+            stream = aiter(stub.ListUnits(pb.ListUnitsRequest(code_list_version=CODE_LIST)))
+            first = asyncio.ensure_future(anext(stream))
+            await asyncio.sleep(1)
+            assert not first.done()
+            await relay.start(port)
+            assert (await first).units[0].code.code == "01"
+            assert [one.units[0].code.code async for one in stream] == ["02", "03"]
+            assert len(bus.units.calls) == 1
+        await relay.stop()
+
+
+async def test_retry_that_reaches_nobody_does_not_hide_that_the_first_attempt_was_sent(world: World) -> None:
+    """BROKER_UNREACHABLE says that nothing was sent; here the provider has acted."""
+    async with running(world) as bus:
+        relay = Relay(bus.broker.port)
+
+        async def leave(_: Any) -> None:
+            relay.leave()
+
+        bus.units.behave = leave
+        async with connect(world.client_config((BROKER, await relay.start()), timeout_ms=2_000)) as channel:
+            with pytest.raises(exceptions.RefusalUnreadable) as error:
+                await rpc.AdministrativeUnitServiceStub(channel).GetUnit(ask())
+        assert error.value.provider_called is Called.MAYBE
+        await relay.stop()
+
+
 async def test_broker_that_dies_under_a_call_is_unreadable_and_may_have_acted(world: World) -> None:
     async with running(world) as bus:
 
@@ -243,6 +276,13 @@ class Relay:
 
     def freeze(self) -> None:
         self._alive.clear()
+
+    def leave(self) -> None:
+        """Break all connections and take no more."""
+        if self._server:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
 
     async def stop(self) -> None:
         self._alive.set()
