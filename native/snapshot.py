@@ -7,6 +7,7 @@ no file: time and bytes come in.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
@@ -19,7 +20,15 @@ from native.headers import Signature, SnapshotHeader
 from native.policy import Policy
 from native.policy_types import PolicyError
 
-__all__ = ["BROKER_SCOPE", "Signer", "SnapshotError", "VerifiedSnapshot", "encode_snapshot", "verify_snapshot"]
+__all__ = [
+    "BROKER_SCOPE",
+    "Signer",
+    "SnapshotError",
+    "VerifiedSnapshot",
+    "encode_snapshot",
+    "encode_snapshots",
+    "verify_snapshot",
+]
 
 BROKER_SCOPE = "broker"
 SNAPSHOT_TYPE = "govbus/snapshot/v1"
@@ -67,22 +76,26 @@ def encode_snapshot(
     scope: str = BROKER_SCOPE,
 ) -> bytes:
     """The file image over compiled tables, signed by the policy key."""
-    header = encode_snapshot_header(
-        SnapshotHeader(
-            trust_domain=trust_domain,
-            version=version,
-            log_position=log_position,
-            created_at_ms=created_at_ms,
-            alarm_after_ms=alarm_after_ms,
-            refuse_after_ms=refuse_after_ms,
-            scope=scope,
-            tables_digest=sha256(tables).digest(),
-            tables_size=len(tables),
-        )
+    header = SnapshotHeader(
+        trust_domain=trust_domain,
+        version=version,
+        log_position=log_position,
+        created_at_ms=created_at_ms,
+        alarm_after_ms=alarm_after_ms,
+        refuse_after_ms=refuse_after_ms,
+        scope=scope,
+        tables_digest=sha256(tables).digest(),
+        tables_size=len(tables),
     )
-    (signature,) = sign_batch(signer, [(SNAPSHOT_TYPE, header)])
-    head = _MAGIC + _part(header) + _part(signature)
-    return head + bytes(-len(head) % 64) + tables
+    return encode_snapshots([(header, tables)], signer)[0]
+
+
+def encode_snapshots(several: Sequence[tuple[SnapshotHeader, bytes]], signer: Signer) -> list[bytes]:
+    """File images over compiled tables whose digests the headers hold, all under one signature; at most 64."""
+    headers = [encode_snapshot_header(header) for header, _ in several]
+    signatures = sign_batch(signer, [(SNAPSHOT_TYPE, header) for header in headers])
+    heads = [_MAGIC + _part(header) + _part(one) for header, one in zip(headers, signatures, strict=True)]
+    return [head + bytes(-len(head) % 64) + tables for head, (_, tables) in zip(heads, several, strict=True)]
 
 
 def verify_snapshot(

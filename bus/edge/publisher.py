@@ -3,27 +3,32 @@
 1. A snapshot names the log position that it reflects; versions only grow, over restarts and crashes too.
 2. Only what changed is compiled and written: the broker's snapshot at every change, a subsystem's when its own part is
    another one. Everything is made anew at the start and once an hour (a quarter of alarm-after, if that is sooner), so
-   that a snapshot's age says how long nobody has heard of the registry.
+   that a snapshot's age says how long nobody has heard of the registry. The hourly renewal goes in slices, each a
+   version of its own: no change waits for thousands of files that say the same as before.
 3. A log that does not contain what was published before is refused: a database restored from an old backup would give
    revoked keys back. The last snapshots serve on until a person decides.
 4. A change that cannot be compiled, and a registry that does not answer, change nothing; both are told and tried again.
 """
 
 import logging
+import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 from bus.edge.publisher_homes import Begun, Homes, PublisherError
-from bus.edge.snapshot_files import compile_scopes, cut_scopes
+from bus.edge.snapshot_files import SEED_SIZE, SnapshotFacts, encode_endpoints, sign_scopes
 from bus.engines.postgres_database import DatabaseUnavailable
+from bus.registry.draft import Draft
 from bus.registry.event import LogBroken
-from bus.registry.policy import policy_document
+from bus.registry.policy import endpoints_of
+from bus.registry.policy_live import LivePolicy
 from bus.registry.registry import Registry
-from bus.registry.state import RegistryState
-from native.policy import PolicyError, PolicyTables
+from bus.registry.state import RegistryState, SubsystemEntry
+from native.policy import PolicyCutter, PolicyError
 from native.snapshot import BROKER_SCOPE
 from pki.signer import Signer
 
@@ -32,6 +37,7 @@ __all__ = ["Publication", "Publisher", "PublisherError"]
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 _RENEW_MS = 3_600_000
+_SLICE = 256
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +76,12 @@ class Publisher:
         self._registry, self._signer, self._clock_ms = registry, signer, clock_ms
         self._on_published = on_published
         self._homes = Homes(state)
-        self._parts: dict[str, PolicyTables] = {}
-        self._renewed_ms = 0
+        self._digests: dict[str, bytes] = {}
+        self._to_renew: list[str] = []
+        self._forget()
+        self._renewing_whole = True
+        self._renewed_ms, self._ages = 0, (0, 0)
+        self._endpoints_of: tuple[Mapping[str, SubsystemEntry], bytes] | None = None
         self.last: Publication | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="publisher", daemon=True)
@@ -92,30 +102,85 @@ class Publisher:
         now_ms = self._clock_ms()
         if state.position < self._begun.log_position:
             raise _log_shrank(state.position, self._begun.log_position)
-        renewing = self._due(state, now_ms)
-        if self.last is not None and state.position == self.last.log_position and not renewing:
+        self._plan_renewal(state, now_ms)
+        due = self.last is None or self._renewing_whole or state.position != self.last.log_position
+        if not due and not self._to_renew:
             self._homes.deliver()
             return None
-        document = policy_document(state, now_ms)
-        parts = cut_scopes(document)
-        changed = {scope: part for scope, part in parts.items() if renewing or self._parts.get(scope) != part}
-        changed[BROKER_SCOPE] = parts[BROKER_SCOPE]
-        version = self._begun.version + 1
-        compiled = compile_scopes(
-            document, changed, self._signer, version=version, log_position=state.position, now_ms=now_ms
+        try:
+            published = self._publish(state, now_ms, due)
+        except BaseException:
+            self._forget()  # until all files are there nothing is known of any
+            raise
+        if not due:
+            return None
+        self.last, self._renewing_whole = published, False
+        if self._on_published is not None:
+            self._on_published(published)
+        return published
+
+    def _publish(self, state: RegistryState, now_ms: int, due: bool) -> Publication:
+        """One version: changed parts, a slice of those that are renewed, and the brokers' snapshot if that is due."""
+        live = self._live.follow(state, now_ms)
+        readers = [one.identity.spiffe_id for one in state.subsystems.values() if not one.is_broker]
+        renewed = frozenset(self._to_renew[-_SLICE:])
+        del self._to_renew[-_SLICE:]
+        if live.changed is not None:
+            concerned = live.changed | renewed
+            readers = [one for one in readers if one in concerned]
+        instance = Draft(state).founded()
+        begun = Begun(self._begun.version + 1, state.position, state.head)
+        facts = SnapshotFacts(
+            instance.trust_domain,
+            begun.version,
+            state.position,
+            now_ms,
+            instance.alarm_after_ms,
+            instance.refuse_after_ms,
         )
-        begun = Begun(version, state.position, state.head)
         self._homes.begin(begun)
         self._begun = begun
-        self._parts = {}  # until all files are there nothing is known of any
-        self._homes.put(compiled)
-        self._parts = parts
-        if renewing:
-            self._renewed_ms = now_ms
-        self.last = Publication(version, state.position, len(changed), state.time_ms, self._clock_ms())
-        if self._on_published is not None:
-            self._on_published(self.last)
-        return self.last
+        parts = self._parts(live.whole, readers, renewed)
+        scopes = self._homes.put_parts(begun.version, sign_scopes(parts, self._signer, facts))
+        if due:
+            ((_, snapshot),) = sign_scopes([(BROKER_SCOPE, live.whole.tables)], self._signer, facts)
+            self._homes.put_broker(begun.version, snapshot, self._endpoints(state))
+            scopes += 1
+        self._homes.deliver()
+        return Publication(begun.version, state.position, scopes, state.time_ms, self._clock_ms())
+
+    def _parts(
+        self, whole: PolicyCutter, readers: Iterable[str], renewed: frozenset[str]
+    ) -> Iterator[tuple[str, bytes]]:
+        """(reader, tables) of those that are renewed, or whose part is another one than they have."""
+        for reader in readers:
+            tables = whole.cut(reader, self._seed)
+            digest = sha256(tables).digest()
+            if reader in renewed or self._digests.get(reader) != digest:
+                self._digests[reader] = digest
+                yield reader, tables
+
+    def _endpoints(self, state: RegistryState) -> bytes:
+        if self._endpoints_of is None or self._endpoints_of[0] is not state.subsystems:
+            brokers = {one.identity.spiffe_id for one in state.subsystems.values() if one.is_broker}
+            self._endpoints_of = state.subsystems, encode_endpoints(endpoints_of(state), brokers)
+        return self._endpoints_of[1]
+
+    def _plan_renewal(self, state: RegistryState, now_ms: int) -> None:
+        """(2) All at once at the start, and after a failure; the hourly one in slices, the brokers' snapshot first."""
+        ages = (state.instance.alarm_after_ms, state.instance.refuse_after_ms) if state.instance else (_RENEW_MS, 0)
+        if not self._digests:
+            self._renewing_whole, self._to_renew = True, []
+        elif ages != self._ages or now_ms - self._renewed_ms >= min(_RENEW_MS, ages[0] // 4):
+            self._renewing_whole, self._to_renew = True, list(self._digests)
+        else:
+            return
+        self._renewed_ms, self._ages = now_ms, ages
+
+    def _forget(self) -> None:
+        """The next publication makes everything anew."""
+        self._live, self._digests, self._to_renew = LivePolicy(), {}, []
+        self._seed = secrets.token_bytes(SEED_SIZE)
 
     def start(self) -> None:
         """Publish now and follow from then on; whatever `publish` raises."""
@@ -144,9 +209,11 @@ class Publisher:
         while not self._stopping.is_set():
             try:
                 for _ in self._registry.positions(_LOOK_SECONDS):
+                    self.publish()
+                    while self._to_renew and not self._stopping.is_set():
+                        self.publish()
                     if self._stopping.is_set():
                         return
-                    self.publish()
             except DatabaseUnavailable as error:
                 log.warning("the policy is not followed: %s; the published one serves on", error)
             except (LogBroken, PublisherError, PolicyError, OSError) as error:
@@ -154,12 +221,6 @@ class Publisher:
             except Exception as error:  # noqa: BLE001 (a follower that ended would freeze the policy unseen)
                 log.error("the policy is not published (%s); the former one serves on", type(error).__name__)
             self._stopping.wait(_RETRY_SECONDS)
-
-    def _due(self, state: RegistryState, now_ms: int) -> bool:
-        if not self._parts:
-            return True
-        alarm_ms = state.instance.alarm_after_ms if state.instance else _RENEW_MS
-        return now_ms - self._renewed_ms >= min(_RENEW_MS, alarm_ms // 4)
 
     def _verify_log_continues(self) -> None:
         """(3) at the start: the head of what was published stands in this log, at its position."""
@@ -169,7 +230,7 @@ class Publisher:
         position = self._registry.state().position
         if position < begun.log_position:
             raise _log_shrank(position, begun.log_position)
-        if self._registry.state_at(begun.log_position).head != begun.log_head:
+        if self._registry.head_at(begun.log_position) != begun.log_head:
             raise PublisherError(
                 f"the registry's log is another one than was published from (position {begun.log_position} differs);"
                 " connect the right database"

@@ -7,22 +7,23 @@
     <state>/brokers/<name>/endpoints.json, snapshot.bin
 
 A version is written down before the first file that bears it. So a crash leaves files of the last two versions, each
-whole, and the next publisher never makes two different snapshots of one version. A home that cannot be written does
-not keep the others waiting; it is tried again. A home's file that is no longer what was delivered (damaged, lost, an
-older copy put back) is delivered anew.
+whole, and the next publisher never makes two different snapshots of one version. What is in a home is on the disk; the
+files in snapshots/ are made anew by every publisher, so nobody waits for a disk there. A home that cannot be written
+does not keep the others waiting; it is tried again. A home's file that is no longer what was delivered (damaged, lost,
+an older copy put back) is delivered anew.
 """
 
 import fcntl
 import json
 import logging
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus.edge.snapshot_files import BROKER_SNAPSHOT, ENDPOINTS, CompiledPolicy, peek_header, publish, snapshot_name
+from bus.edge.snapshot_files import BROKER_SNAPSHOT, ENDPOINTS, read_header, snapshot_name
 from native.codec import CodecError
-from native.snapshot import BROKER_SCOPE
-from pki.files import ensure_private_directory, write_atomic
+from pki.files import ensure_private_directory, write_atomic, write_pieces
 
 __all__ = ["Begun", "Homes", "PublisherError"]
 
@@ -56,6 +57,7 @@ class Homes:
         self.snapshots = ensure_private_directory(self._state / "snapshots")
         self._delivered: dict[Path, tuple[int, _Stamp | None]] = {}
         self._versions: dict[str, int] = {}
+        self._snapshot = self._endpoints = b""
         self._lock = os.open(self.snapshots / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,35 +86,45 @@ class Homes:
         content = {"version": begun.version, "log_position": begun.log_position, "log_head": begun.log_head.hex()}
         write_atomic(self.snapshots / _BEGUN, (json.dumps(content) + "\n").encode())
 
-    def put(self, compiled: CompiledPolicy) -> None:
-        """Replace the files of these scopes, then deliver them."""
-        publish(compiled, self.snapshots)
-        self._versions |= dict.fromkeys(compiled.snapshots, compiled.version)
-        self.deliver()
+    def put_parts(self, version: int, snapshots: Iterable[tuple[str, bytes]]) -> int:
+        """Replace the files of these subsystems; how many."""
+        number = 0
+        for scope, data in snapshots:
+            name = snapshot_name(scope)
+            _replace(self.snapshots / name, data)
+            self._versions[name] = version
+            number += 1
+        return number
+
+    def put_broker(self, version: int, snapshot: bytes, endpoints: bytes) -> None:
+        """Replace the files of the brokers; after those of all subsystems that the same change concerns."""
+        _replace(self.snapshots / BROKER_SNAPSHOT, snapshot)
+        self._versions[BROKER_SNAPSHOT] = version
+        if endpoints != self._endpoints:
+            _replace(self.snapshots / ENDPOINTS, endpoints)
+            self._versions[ENDPOINTS] = version
+        self._snapshot, self._endpoints = snapshot, endpoints
 
     def deliver(self) -> None:
-        """Bring every home what it does not have yet; brokers last: what they admit, providers know already."""
-        names = {snapshot_name(scope): scope for scope in self._versions if scope != BROKER_SCOPE}
+        """Durably bring every home what it does not have yet; brokers last: what they admit, providers know already."""
         for home in self._directories("subsystems"):
-            scope = names.get(f"{home.name}.snapshot")
-            if scope is not None:
-                self._bring(home, scope)
-        if BROKER_SCOPE in self._versions:
-            for home in self._directories("brokers"):
-                self._bring(home, BROKER_SCOPE)
+            name = f"{home.name}.snapshot"
+            self._bring(home / "snapshot.bin", name, (self.snapshots / name).read_bytes)
+        for home in self._directories("brokers"):
+            self._bring(home / ENDPOINTS, ENDPOINTS, lambda: self._endpoints)
+            self._bring(home / "snapshot.bin", BROKER_SNAPSHOT, lambda: self._snapshot)
 
-    def _bring(self, home: Path, scope: str) -> None:
-        target, version = home / "snapshot.bin", self._versions[scope]
-        if self._delivered.get(home) == (version, _stamp(target)):
+    def _bring(self, target: Path, name: str, content: Callable[[], bytes]) -> None:
+        version = self._versions.get(name)
+        if version is None or self._delivered.get(target) == (version, _stamp(target)):
             return
         try:
-            if scope == BROKER_SCOPE:
-                write_atomic(home / ENDPOINTS, (self.snapshots / ENDPOINTS).read_bytes())
-            write_atomic(target, (self.snapshots / snapshot_name(scope)).read_bytes())
+            write_atomic(target, content())
         except OSError as error:
-            log.warning("policy version %d does not reach %s (%s); trying again", version, home.name, error.strerror)
+            home = target.parent.name
+            log.warning("policy version %d does not reach %s (%s); trying again", version, home, error.strerror)
             return
-        self._delivered[home] = version, _stamp(target)
+        self._delivered[target] = version, _stamp(target)
 
     def _directories(self, folder: str) -> list[Path]:
         parent = self._state / folder
@@ -121,9 +133,22 @@ class Homes:
     def _published_version(self) -> int:
         path = self.snapshots / BROKER_SNAPSHOT
         try:
-            return peek_header(path.read_bytes()).version if path.exists() else 0
+            return read_header(path).version if path.exists() else 0
         except CodecError as error:
             raise PublisherError(f"{path} is no snapshot of ours; move it away") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """By rename, private, whole after any crash but the machine's own: every publisher makes these files anew."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            write_pieces(file, data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _stamp(path: Path) -> _Stamp | None:

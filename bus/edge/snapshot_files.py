@@ -9,16 +9,19 @@ admits, a provider should know already.
 """
 
 import json
-from collections.abc import Mapping
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain, islice
 from pathlib import Path
 
 from bus.edge.endpoint import Endpoint, EndpointError, parse_endpoint
-from bus.edge.policy_model import PolicyDocument, ScopeIndex
+from bus.edge.policy_model import PolicyDocument
 from native.codec import decode_snapshot_header
 from native.headers import SnapshotHeader
-from native.policy import PolicyTables, build_tables
-from native.snapshot import BROKER_SCOPE, encode_snapshot
+from native.policy import PolicyCutter, build_tables
+from native.snapshot import BROKER_SCOPE, encode_snapshots
 from pki.files import write_atomic
 from pki.identity import parse_spiffe_id
 from pki.signer import Signer
@@ -26,19 +29,26 @@ from pki.signer import Signer
 __all__ = [
     "BROKER_SNAPSHOT",
     "ENDPOINTS",
+    "SEED_SIZE",
     "CompiledPolicy",
-    "compile_scopes",
+    "SnapshotFacts",
     "compile_snapshots",
-    "cut_scopes",
+    "encode_endpoints",
     "parse_endpoints",
     "peek_header",
     "publish",
+    "read_header",
+    "sign_scopes",
     "snapshot_name",
 ]
 
 BROKER_SNAPSHOT = "broker.snapshot"
 ENDPOINTS = "endpoints.json"
+SEED_SIZE = 16
+"""Bytes of the random key of a part's indices."""
+_UNDER_ONE_SIGNATURE = 64
 _HEADER_AT = 12
+_LONGEST_HEAD = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,46 +61,56 @@ class CompiledPolicy:
     endpoints: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotFacts:
+    """What the headers of all snapshots of one version have in common."""
+
+    trust_domain: str
+    version: int
+    log_position: int
+    created_at_ms: int
+    alarm_after_ms: int
+    refuse_after_ms: int
+
+    def header(self, scope: str, tables: bytes) -> SnapshotHeader:
+        """For these tables."""
+        return SnapshotHeader(
+            trust_domain=self.trust_domain,
+            version=self.version,
+            log_position=self.log_position,
+            created_at_ms=self.created_at_ms,
+            alarm_after_ms=self.alarm_after_ms,
+            refuse_after_ms=self.refuse_after_ms,
+            scope=scope,
+            tables_digest=sha256(tables).digest(),
+            tables_size=len(tables),
+        )
+
+
 def compile_snapshots(
     document: PolicyDocument, signer: Signer, *, version: int, log_position: int, now_ms: int
 ) -> CompiledPolicy:
     """Every snapshot of one version. PolicyError when the tables would be refused by a gate."""
-    parts = cut_scopes(document)
-    return compile_scopes(document, parts, signer, version=version, log_position=log_position, now_ms=now_ms)
+    facts = SnapshotFacts(
+        document.trust_domain, version, log_position, now_ms, document.alarm_after_ms, document.refuse_after_ms
+    )
+    whole = PolicyCutter(build_tables(document.tables))
+    seed = secrets.token_bytes(SEED_SIZE)
+    scopes = [one.id for one in document.tables.subsystems if not one.is_broker]
+    brokers = {one.id for one in document.tables.subsystems if one.is_broker}
+    parts = ((scope, whole.cut(scope, seed)) for scope in scopes)
+    snapshots = dict(sign_scopes(chain(parts, [(BROKER_SCOPE, whole.tables)]), signer, facts))
+    return CompiledPolicy(version, snapshots, encode_endpoints(document.endpoints, brokers))
 
 
-def cut_scopes(document: PolicyDocument) -> dict[str, PolicyTables]:
-    """What each scope's snapshot holds: the broker's everything, a subsystem's its own part."""
-    index = ScopeIndex(document.tables)
-    parts = {one.id: index.scope(one.id) for one in document.tables.subsystems if not one.is_broker}
-    return {BROKER_SCOPE: document.tables} | parts
-
-
-def compile_scopes(
-    document: PolicyDocument,
-    parts: Mapping[str, PolicyTables],
-    signer: Signer,
-    *,
-    version: int,
-    log_position: int,
-    now_ms: int,
-) -> CompiledPolicy:
-    """As compile_snapshots, for some of the scopes that cut_scopes gave."""
-    snapshots = {
-        scope: encode_snapshot(
-            build_tables(part),
-            signer,
-            trust_domain=document.trust_domain,
-            version=version,
-            log_position=log_position,
-            created_at_ms=now_ms,
-            alarm_after_ms=document.alarm_after_ms,
-            refuse_after_ms=document.refuse_after_ms,
-            scope=scope,
-        )
-        for scope, part in parts.items()
-    }
-    return CompiledPolicy(version, snapshots, _encode_endpoints(document))
+def sign_scopes(
+    parts: Iterable[tuple[str, bytes]], signer: Signer, facts: SnapshotFacts
+) -> Iterator[tuple[str, bytes]]:
+    """(scope, tables) to (scope, snapshot), some under one signature: a slow signer signs once for all of them."""
+    several = iter(parts)
+    while some := list(islice(several, _UNDER_ONE_SIGNATURE)):
+        snapshots = encode_snapshots([(facts.header(*one), one[1]) for one in some], signer)
+        yield from zip((scope for scope, _ in some), snapshots, strict=True)
 
 
 def snapshot_name(scope: str) -> str:
@@ -101,7 +121,7 @@ def snapshot_name(scope: str) -> str:
 
 
 def publish(compiled: CompiledPolicy, directory: Path) -> None:
-    """Replace the files in `directory`."""
+    """Replace the files in `directory`, all of them durably."""
     for scope, data in sorted(compiled.snapshots.items(), key=lambda entry: entry[0] == BROKER_SCOPE):
         write_atomic(directory / snapshot_name(scope), data)
     write_atomic(directory / ENDPOINTS, compiled.endpoints)
@@ -111,6 +131,12 @@ def peek_header(data: bytes) -> SnapshotHeader:
     """The header of a snapshot, unverified: for choosing the next version and for showing. CodecError if malformed."""
     size = int.from_bytes(data[8:_HEADER_AT], "little")
     return decode_snapshot_header(data[_HEADER_AT : _HEADER_AT + size])
+
+
+def read_header(path: Path) -> SnapshotHeader:
+    """As peek_header, without reading all of the file."""
+    with path.open("rb") as file:
+        return peek_header(file.read(_LONGEST_HEAD))
 
 
 def parse_endpoints(data: bytes) -> dict[str, tuple[Endpoint, ...]]:
@@ -125,11 +151,9 @@ def parse_endpoints(data: bytes) -> dict[str, tuple[Endpoint, ...]]:
         raise ValueError("not an endpoints.json of ours; run `govbus snapshot compile` again") from error
 
 
-def _encode_endpoints(document: PolicyDocument) -> bytes:
-    brokers = {one.id for one in document.tables.subsystems if one.is_broker}
+def encode_endpoints(endpoints: Mapping[str, tuple[Endpoint, ...]], brokers: Collection[str]) -> bytes:
+    """endpoints.json for these; where brokers listen is no business of other brokers."""
     found = {
-        provider: [str(one) for one in endpoints]
-        for provider, endpoints in document.endpoints.items()
-        if provider not in brokers
+        provider: [str(one) for one in several] for provider, several in endpoints.items() if provider not in brokers
     }
     return (json.dumps(found, indent=1, sort_keys=True) + "\n").encode("ascii")

@@ -67,6 +67,7 @@ class LivePolicy:
     def __init__(self) -> None:
         self._state: RegistryState | None = None
         self._builder: TableBuilder | None = None
+        self._whole: PolicyCutter | None = None
         self._ends: list[tuple[int, int, Any]] = []
         self._standing: dict[str, set[Any]] = {}
 
@@ -83,11 +84,13 @@ class LivePolicy:
             touched = _Touched(state)
             self._difference(before, state, now_ms, builder, touched)
             self._expire(state, now_ms, builder, touched)
-            encoded = builder.encode()
             changed = touched
-        whole = PolicyCutter(encoded)
+            encoded = builder.encode() if touched else b""
+        if encoded:
+            self._whole = PolicyCutter(encoded)
+        assert self._whole is not None  # noqa: S101 (the first answer is always compiled)
         self._state, self._builder = state, builder
-        return LiveTables(whole, None if changed is None else changed.readers(whole))
+        return LiveTables(self._whole, None if changed is None else changed.readers(self._whole))
 
     def _compile(self, state: RegistryState, now_ms: int) -> TableBuilder:
         builder = TableBuilder(policy_document(state, now_ms).tables, secrets.token_bytes(_SEED_SIZE))
@@ -178,6 +181,9 @@ class _Touched:
         self._everybody = False
         self._named: set[str] = set()
         self._parts: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return self._everybody or bool(self._named or self._parts)
 
     def everybody(self) -> None:
         self._everybody = True

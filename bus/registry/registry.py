@@ -71,6 +71,10 @@ class Registry:
             )
         return state
 
+    def head_at(self, position: int) -> bytes | None:
+        """The log's hash at `position`, as it is stored; None where there is no event."""
+        return self._store.hash_at(position)
+
     def state_at_time(self, time_ms: int) -> RegistryState:
         """The state as it was at `time_ms`: after the last event that is not later."""
         return self.state_at(self._store.position_at(time_ms))

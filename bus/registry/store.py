@@ -124,6 +124,13 @@ class EventStore:
         with self._connection() as connection:
             return _number(connection.execute("SELECT coalesce(max(position), 0) FROM registry_event").fetchone())
 
+    def hash_at(self, position: int) -> bytes | None:
+        """The hash of the event at `position`; None if there is none."""
+        query = "SELECT hash FROM registry_event WHERE position = %s"
+        with self._connection() as connection:
+            row = connection.execute(query, (position,)).fetchone()
+        return None if row is None else bytes(row[0])
+
     def position_at(self, time_ms: int) -> int:
         """The last position whose event is not later than `time_ms`."""
         query = "SELECT coalesce(max(position), 0) FROM registry_event WHERE time_ms <= %s"
