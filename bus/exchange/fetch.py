@@ -64,28 +64,34 @@ class SnapshotFetcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="govbus-snapshot", daemon=True)
+        self._starting = threading.Lock()
         self._asked_at = 0.0
         self._asking: asyncio.Task[bool] | None = None
         snapshot.fetch = self.fetch
 
     def start(self) -> None:
-        """Follow from now on; once."""
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread.start()
+        """Follow from now on; once, whoever calls first."""
+        with self._starting:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread.start()
 
     def stop(self) -> None:
         """Follow no longer."""
-        loop, main = self._loop, self._main
-        if loop is not None and main is not None and self._thread.is_alive():
+        self._snapshot.fetch = None
+        if self._loop is not None and self._thread.is_alive():
             with suppress(RuntimeError):  # it ended just now
-                loop.call_soon_threadsafe(main.cancel)
+                self._loop.call_soon_threadsafe(self._cancel)
             self._thread.join(_AT_ONCE_S)
+
+    def _cancel(self) -> None:
+        if self._main is not None:
+            self._main.cancel()
 
     async def fetch(self) -> bool:
         """(4) from any event loop; True if another version is served afterwards. Never raises."""
-        if self._loop is None:
-            return False
+        self.start()
+        assert self._loop is not None  # noqa: S101 (start made it)
         try:
             done = asyncio.run_coroutine_threadsafe(self._at_once(), self._loop)
             return await asyncio.wait_for(asyncio.wrap_future(done), _AT_ONCE_S)

@@ -79,6 +79,7 @@ class RegistryServices:
         self._wait = wait_published(self._snapshots)
         self._enroller = Enroller(registry, authority, self._wait, clock_ms)
         self._listener: EnrolmentServer | None = None
+        self._published: Published | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="registry", daemon=True)
         self._look_at = 0.0
@@ -105,8 +106,14 @@ class RegistryServices:
             self._look_at = time.monotonic() + _LOOK_SECONDS
             provide_home(self._plan, self._registry, self._authority(), self._clock_ms, self._wait)
 
+    def release(self) -> None:
+        """Answer everybody who waits for a newer policy: for who is about to stop the brokers, which wait for them."""
+        if self._published is not None:
+            self._published.end()
+
     def stop(self) -> None:
         """Finish what is being served."""
+        self.release()
         self._stopping.set()
         if self._listener is not None:
             self._listener.stop()
@@ -131,7 +138,7 @@ class RegistryServices:
         while not (self.home / "snapshot.bin").exists():
             if await asyncio.to_thread(self._stopping.wait, 0.1):
                 return
-        published = Published(self._snapshots, self.home / "trust.pem")
+        self._published = published = Published(self._snapshots, self.home / "trust.pem")
         rotator = Rotator(self._registry, self._wait, self._clock_ms)
         renewal = Renewal(self._registry, self._enroller, rotator, published)
         servicers: list[Registration] = [
@@ -142,4 +149,3 @@ class RegistryServices:
         config = replace(load_provider_config(self.home / "config.yaml"), max_concurrent=_WAITING)
         async with serve(config, servicers):
             await asyncio.to_thread(self._stopping.wait)
-            published.end()

@@ -5,6 +5,7 @@ waits is woken when one of them was replaced. A file is opened once for a part, 
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -54,13 +55,15 @@ class Published:
         self._snapshots, self._trust = snapshots, trust
         self._stamp = self._look()
         self._changed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._watch: asyncio.Task[None] | None = None
         self._ended = False
 
     async def newer(self, scope: str, known: Known, seconds: float) -> Part:
         """The first part of what is newer than `known`, waited for; OSError or CodecError if nothing is published."""
         loop = asyncio.get_running_loop()
-        if self._watch is None:
+        if self._loop is None:
+            self._loop = loop
             self._watch = loop.create_task(self._follow())
         end = loop.time() + seconds
         while True:
@@ -80,14 +83,14 @@ class Published:
         return await asyncio.to_thread(self._part, scope, version, offset)
 
     def end(self) -> None:
-        """Let nobody wait any more: what serves is being stopped."""
+        """Let nobody wait any more: what serves is being stopped. From any thread."""
         self._ended = True
-        self._wake()
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._loop is not None:
+            with suppress(RuntimeError):  # that loop has ended
+                self._loop.call_soon_threadsafe(self._wake)
 
     async def _follow(self) -> None:
-        while True:
+        while not self._ended:
             await asyncio.sleep(_LOOK_SECONDS)
             stamp = self._look()
             if stamp != self._stamp:
