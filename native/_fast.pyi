@@ -180,6 +180,30 @@ class Pending:
     def wait(self) -> tuple[int, int, bytes, bytes]: ...
 
 @final
+class TakenCall:
+    def add_bytes(self, limit: int, request_bytes: int, now_ms: int) -> int: ...
+    def give_back(self) -> None: ...
+
+class QuotaTable:
+    def __init__(self, log2_rows: int, id_max: int = 64) -> None: ...
+    def take(
+        self,
+        name: str,
+        mono_ns: int,
+        now_ms: int,
+        *,
+        kind: int = 1,
+        rate: int = 0,
+        burst: int = 0,
+        calls: int = 0,
+        bytes: int = 0,
+    ) -> tuple[int, int, TakenCall | None]: ...
+    def move(self, name: str, tokens: int, *, kind: int = 1) -> None: ...
+    def row(self, name: str) -> tuple[int, int, int, int, int] | None: ...
+    def time_take(self, names: list[bytes], rounds: int, rate: int, calls: int) -> tuple[float, int]: ...
+    @property
+    def used(self) -> int: ...
+
 class JournalWriter:
     seen: Final[list[tuple[str, bytes, int]]]
     def __init__(
@@ -193,10 +217,11 @@ class JournalWriter:
         segment_bytes: int = 0,
         merge_delay_ms: int = 0,
         interval_us: int = 0,
+        quota: QuotaTable | None = None,
     ) -> None: ...
     def close(self) -> None: ...
     def submit_intent(
-        self, request_header: bytes, signature: bytes, *, snapshot_version: int = 1, grant: bytes = b""
+        self, request_header: bytes, signature: bytes, *, snapshot_version: int = 1, counted: TakenCall | None = None
     ) -> Pending: ...
     def submit_outcome(
         self,

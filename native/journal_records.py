@@ -84,14 +84,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """An admitted request. The bytes are those that travelled."""
+    """An admitted request. The bytes are those that travelled. `counted_bytes`: the size of its frames when it counts in
+    the day of the grant that it names (check 9), else None."""
 
     admission: Admission
     admission_bytes: bytes
     request: RequestHeader
     request_bytes: bytes
     signature_bytes: bytes
-    grant: bytes
+    counted_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +226,14 @@ def _parse_start(record: Record) -> ProcessStart:
 def _parse(record: Record) -> Entry:
     match record.kind:
         case Kind.INTENT:
-            admission, request, signature, grant = _exactly(record, 4)
+            admission, request, signature, counted = _exactly(record, 4)
             return Intent(
-                decode_admission(admission), admission, decode_request_header(request), request, signature, grant
+                decode_admission(admission),
+                admission,
+                decode_request_header(request),
+                request,
+                signature,
+                struct.unpack("<Q", counted)[0] if counted else None,
             )
         case Kind.OUTCOME:
             receipt, response, signature = _exactly(record, 3)

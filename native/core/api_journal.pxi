@@ -49,6 +49,7 @@ cdef bytes copy_of(const u8* p, size_t n):
 cdef class Pending:
     """One submitted record; wait() gives what the journal answered."""
     cdef gb_ticket* ticket
+    cdef QuotaTable quota      # must outlive the ticket
     cdef int finished
 
     def __cinit__(self):
@@ -77,11 +78,12 @@ cdef class JournalWriter:
     cdef gb_journal* journal
     cdef gb_privkey* key
     cdef gb_recovery recovery
+    cdef QuotaTable quota
     cdef readonly list seen
 
     def __cinit__(self, str directory not None, str broker not None, bytes gate_private_key_der not None,
                   bytes gate_key not None, bytes gate_key_signature not None, *, u64 segment_bytes=0,
-                  i64 merge_delay_ms=0, i64 interval_us=0):
+                  i64 merge_delay_ms=0, i64 interval_us=0, QuotaTable quota=None):
         cdef bytes path = directory.encode(), name = broker.encode()
         cdef gb_span der = span_of(gate_private_key_der)
         cdef gb_span spans[3]
@@ -95,6 +97,8 @@ cdef class JournalWriter:
         if self.key == NULL:
             raise ValueError("the gate key is no P-256 private key")
         self.seen = []
+        self.quota = quota
+        self.recovery.quota = NULL if quota is None else quota.table
         self.recovery.seen = api_seen
         self.recovery.opaque = <void*>self.seen
         spans[0] = span_of(name)
@@ -126,14 +130,15 @@ cdef class JournalWriter:
             raise JournalError("stopped")
         return self.journal
 
-    cdef Pending submit(self, gb_ticket* t, bytes header, bytes signature, bytes grant):
+    cdef Pending submit(self, gb_ticket* t, bytes header, bytes signature):
         cdef Pending pending = Pending()
         cdef gb_journal* j
         cdef int refused
         pending.finished = 1
         pending.ticket = t
+        pending.quota = self.quota
         j = self.opened()
-        if not gb_ticket_carry(t, span_of(header), span_of(signature), span_of(grant)):
+        if not gb_ticket_carry(t, span_of(header), span_of(signature)):
             raise JournalError("invalid")
         t.opaque = &pending.finished
         t.done = api_ticket_done
@@ -152,11 +157,14 @@ cdef class JournalWriter:
         return t
 
     def submit_intent(self, bytes request_header not None, bytes signature not None, *, u64 snapshot_version=1,
-                      bytes grant=b""):
+                      TakenCall counted=None):
+        """`counted` is what the quota table gave for it; the record's fate decides whether it counts."""
         cdef gb_ticket* t = self.ticket(GB_J_INTENT, snapshot_version)
         gb_header_digest(gb_literal(b"govbus/request/v1"), span_of(request_header), t.request_digest)
         gb_sha256(span_of(signature).p, len(signature), t.request_signature_digest)
-        return self.submit(t, request_header, signature, grant)
+        if counted is not None:
+            gb_ticket_charge(t, counted.quota.table, counted.let_go(), counted.request_bytes)
+        return self.submit(t, request_header, signature)
 
     def submit_outcome(self, bytes request_header not None, u64 intent_sequence, i64 intent_time_ms, *,
                        Pending intent=None, int outcome=1, u32 reason=0, bytes response_header=b"", bytes signature=b"",
@@ -178,19 +186,19 @@ cdef class JournalWriter:
         if released is not None:
             memcpy(t.released_digest, span_of(digest_of(released)).p, 32)
             t.has_released = True
-        return self.submit(t, response_header, signature, b"")
+        return self.submit(t, response_header, signature)
 
     def submit_refusal(self, bytes request_header not None, bytes signature not None, u32 reason, *, u64 snapshot_version=1):
         cdef gb_ticket* t = self.ticket(GB_J_REFUSAL, snapshot_version)
         gb_header_digest(gb_literal(b"govbus/request/v1"), span_of(request_header), t.request_digest)
         gb_sha256(span_of(signature).p, len(signature), t.request_signature_digest)
         t.reason = reason
-        return self.submit(t, request_header, signature, b"")
+        return self.submit(t, request_header, signature)
 
     def submit_snapshot(self, u64 version, u64 log_position):
         cdef gb_ticket* t = self.ticket(GB_J_SNAPSHOT, version)
         t.log_position = log_position
-        return self.submit(t, b"", b"", b"")
+        return self.submit(t, b"", b"")
 
     @property
     def state(self):

@@ -12,7 +12,7 @@ cdef gb_ticket* api_load_ticket(int kind, gb_span header, gb_span signature, int
     t.snapshot_version = 1
     t.opaque = flag
     t.done = api_load_done
-    gb_ticket_carry(t, header, signature, gb_make_span(NULL, 0))
+    gb_ticket_carry(t, header, signature)
     flag[0] = 0
     return t
 

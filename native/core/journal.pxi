@@ -6,10 +6,11 @@
 #  3. gb_journal_stop settles what was submitted; gb_journal_free only after that, when no thread submits any more.
 #  4. What a caller must not forget: exactly one outcome for every intent that was answered 0.
 
-# What recovery found. seen and opaque are the caller's, the rest is answered.
+# What recovery found. seen, opaque and quota are the caller's, the rest is answered.
 ctypedef struct gb_recovery:
     gb_j_seen seen
     void* opaque
+    gb_quota* quota        # grants' counters, rebuilt here; NULL: nothing is counted. Outlives the journal
     u64 next_sequence
     i64 last_time_ms
     u64 snapshot_version
@@ -118,9 +119,12 @@ cdef inline void gb_journal_stop(gb_journal* j) noexcept nogil:
     j.stopping = True
     gb_cond_signal(&j.wake)
     gb_cond_signal(&j.wake_maker)
+    gb_cond_signal(&j.wake_copier)
     gb_mutex_unlock(&j.mutex)
     gb_thread_join(j.writer, NULL)
     gb_thread_join(j.maker, NULL)
+    if j.quota != NULL:
+        gb_thread_join(j.copier, NULL)
     if gb_atomic_load(&j.state) == GB_JOURNAL_OK:
         gb_atomic_store(&j.state, GB_JOURNAL_STOPPED)
 
@@ -137,6 +141,7 @@ cdef inline void gb_journal_free(gb_journal* j) noexcept nogil:
     gb_mutex_destroy(&j.mutex)
     gb_cond_destroy(&j.wake)
     gb_cond_destroy(&j.wake_maker)
+    gb_cond_destroy(&j.wake_copier)
     free(j.segments)
     free(j.buffer)
     free(j.leaves)

@@ -26,9 +26,9 @@ cdef enum:
 
     GB_J_HEADER_MAX = 2048         # RequestHeader or ResponseHeader
     GB_J_SIGNATURE_MAX = 512
-    GB_J_GRANT_MAX = 64
+    GB_J_CHARGE = 8                # bytes of the request, in an intent that is counted in its grant's day
     GB_J_RECORD_MAX = 768          # Admission, Receipt or Refusal
-    GB_J_PAYLOAD_MAX = 8 + 768 + 2048 + 512 + 64
+    GB_J_PAYLOAD_MAX = 8 + 768 + 2048 + 512 + 64     # versions before this one allowed 64 for the last part
     GB_J_SIZE_MAX = 52 + 8 + 768 + 2048 + 512 + 64   # head and payload of the largest record
 
     GB_J_OUTCOME_DONE = 1          # govbus.exchange.v1.Outcome

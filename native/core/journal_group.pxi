@@ -41,6 +41,8 @@ ctypedef struct gb_journal:
     u8 broker[200]
     gb_thread writer
     gb_thread maker                  # of spares
+    gb_thread copier                 # of counters
+    gb_quota* quota                  # what grants use up is counted here; NULL: nobody asks
     # Read anywhere, written by the writer (gb_atomic_*).
     int state
     i64 time_ms                      # of the last record
@@ -48,6 +50,10 @@ ctypedef struct gb_journal:
     gb_mutex mutex
     gb_cond wake                     # the writer
     gb_cond wake_maker
+    gb_cond wake_copier
+    gb_jcopy copy                    # the copy of the counters to be made next
+    i64 copy_ms                      # its time
+    bint copy_due
     gb_ticket* head
     gb_ticket* tail
     u64 queued

@@ -28,6 +28,7 @@ cdef inline gb_journal* gb_j_alloc(gb_span broker, const gb_privkey* key, const 
     gb_mutex_init(&j.mutex)
     gb_cond_init(&j.wake)
     gb_cond_init(&j.wake_maker)
+    gb_cond_init(&j.wake_copier)
     j.buffer = <u8*>malloc(GB_J_BUFFER)
     j.leaves = <u8*>malloc(GB_J_GROUP * 32)
     j.tree = <u8*>malloc(GB_TREE_BYTES)
@@ -198,6 +199,8 @@ cdef inline int gb_j_start(gb_journal* j, const char* directory, gb_span gate_ke
     s.now_ms = gb_now_ms()
     s.seen = out.seen
     s.opaque = out.opaque
+    s.quota = out.quota
+    j.quota = out.quota
     bad = gb_j_recover(j, &s)
     if not bad and j.spares == 0:
         gb_j_make_spare(j, False)      # a full disk is no reason not to start: what is open can still be settled
@@ -212,15 +215,21 @@ cdef inline int gb_j_start(gb_journal* j, const char* directory, gb_span gate_ke
 
 
 cdef inline int gb_j_launch(gb_journal* j) noexcept nogil:
+    gb_j_ask_copy(j)      # what recovery took long to count, the next one need not
     if gb_thread_create(&j.maker, NULL, gb_j_maker_main, j) != 0:
         return GB_JOURNAL_MEMORY
-    if gb_thread_create(&j.writer, NULL, gb_j_main, j) == 0:
+    if j.quota != NULL and gb_thread_create(&j.copier, NULL, gb_j_copier_main, j) != 0:
+        j.quota = NULL
+    elif gb_thread_create(&j.writer, NULL, gb_j_main, j) == 0:
         return 0
     gb_mutex_lock(&j.mutex)
     j.stopping = True
     gb_cond_signal(&j.wake_maker)
+    gb_cond_signal(&j.wake_copier)
     gb_mutex_unlock(&j.mutex)
     gb_thread_join(j.maker, NULL)
+    if j.quota != NULL:
+        gb_thread_join(j.copier, NULL)
     return GB_JOURNAL_MEMORY
 
 

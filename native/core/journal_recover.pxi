@@ -1,10 +1,12 @@
-# Reading a journal back at start. Needs journal_files.pxi, journal_tail.pxi, codec.pxi.
+# Reading a journal back at start. Needs journal_files.pxi, journal_tail.pxi, journal_counters.pxi, codec.pxi.
 #
 #  1. Begin at the segment that the newest segment's header names: older ones hold no open intent and no id younger than
 #     GB_J_HOLD_MS. (native/journal.py reads everything, for evidence.)
 #  2. Each record: checksum, sequence = last + 1, chain. Each group: counts of its commit.
 #  3. A place where that fails is judged by journal_tail.pxi if it lies in the newest segment; in an older one it is damage.
 #  4. Groups count only as a whole. From them: open intents, ids still to be held, last time, highest snapshot served.
+#  5. And what today's grants have used (check 9): `counters` says how much that was at its record, what follows is added.
+#     Where it cannot be used, reading begins at the segment in which today began.
 
 cdef enum:
     GB_JOURNAL_OK = 0
@@ -28,6 +30,7 @@ ctypedef struct gb_jintent:
     u64 sequence
     u64 snapshot_version
     i64 time_ms
+    gb_quota_row* row      # of its grant, where it counts; see quota.pxi
     u8 digest[32]
     bint closed
 
@@ -55,6 +58,9 @@ ctypedef struct gb_jscan:
     gb_j_seen seen
     void* opaque
     i64 now_ms
+    gb_quota* quota        # NULL: nothing is counted
+    u64 counted            # the last record that `counters` reflects
+    u64 newest_counted     # the last one that any row of it does
     int error
     int error_number
 
@@ -70,18 +76,31 @@ cdef inline gb_jintent* gb_jscan_find(gb_jscan* s, u64 sequence) noexcept nogil:
     return &s.intents[low] if low < s.intents_n and s.intents[low].sequence == sequence else NULL
 
 
-cdef inline bint gb_jscan_push(gb_jscan* s, const gb_admission* a) noexcept nogil:
+cdef inline void gb_jscan_tidy(gb_jscan* s) noexcept nogil:
+    """Forgets intents that are closed."""
+    cdef size_t i, kept = 0
+    for i in range(s.intents_n):
+        if not s.intents[i].closed:
+            s.intents[kept] = s.intents[i]
+            kept += 1
+    s.intents_n = kept
+
+
+cdef inline bint gb_jscan_push(gb_jscan* s, const gb_admission* a, gb_quota_row* row) noexcept nogil:
     cdef gb_jintent* grown
     if s.intents_n == s.intents_cap:
-        grown = <gb_jintent*>realloc(s.intents, (s.intents_cap * 2 + 256) * sizeof(gb_jintent))
-        if grown == NULL:
-            return False
-        s.intents = grown
-        s.intents_cap = s.intents_cap * 2 + 256
+        gb_jscan_tidy(s)
+        if s.intents_n * 2 >= s.intents_cap:
+            grown = <gb_jintent*>realloc(s.intents, (s.intents_cap * 2 + 256) * sizeof(gb_jintent))
+            if grown == NULL:
+                return False
+            s.intents = grown
+            s.intents_cap = s.intents_cap * 2 + 256
     grown = &s.intents[s.intents_n]
     grown.sequence = a.sequence
     grown.snapshot_version = a.snapshot_version
     grown.time_ms = a.intent_time_ms
+    grown.row = row
     memcpy(grown.digest, a.request_digest.p, 32)
     grown.closed = False
     s.intents_n += 1
@@ -96,17 +115,36 @@ cdef inline void gb_jscan_seen(gb_jscan* s, const gb_request* header, i64 time_m
         s.seen(s.opaque, header.client, header.request_id.p, remaining)
 
 
+cdef inline bint gb_jscan_charge(gb_jscan* s, gb_span grant, i64 time_ms, u64 bytes_, gb_quota_row** row) noexcept nogil:
+    """Step 5 for an intent that counts. False: more grants than the table holds."""
+    cdef u32 today = gb_day(s.now_ms), bucket = gb_quota_bucket(s.quota, GB_QUOTA_GRANT, grant)
+    if gb_day(time_ms) < today:
+        return True
+    if s.next <= s.counted:      # `counters` has it; only its outcome may be new
+        row[0] = gb_quota_find(s.quota, bucket, GB_QUOTA_GRANT, grant)
+        return True
+    row[0] = gb_quota_make(s.quota, bucket, GB_QUOTA_GRANT, grant, 0, today)
+    if row[0] != NULL:
+        gb_quota_add(row[0], s.next, time_ms, 1, bytes_)
+    return row[0] != NULL
+
+
 cdef inline int gb_jscan_intent(gb_jscan* s, gb_span rest) noexcept nogil:
-    cdef gb_span record, header
+    cdef gb_span record, header, signature, charge
     cdef gb_admission a
     cdef gb_request h
+    cdef gb_quota_row* row = NULL
     cdef int field = 0
     if not gb_j_take(&rest, &record) or not gb_j_take(&rest, &header):
+        return GB_JOURNAL_CORRUPT
+    if not gb_j_take(&rest, &signature) or not gb_j_take(&rest, &charge) or (charge.n and charge.n != GB_J_CHARGE):
         return GB_JOURNAL_CORRUPT
     if gb_parse_admission(record.p, record.n, &a, &field) or gb_parse_request(header.p, header.n, &h, &field):
         return GB_JOURNAL_CORRUPT
     gb_jscan_seen(s, &h, a.intent_time_ms)
-    return 0 if gb_jscan_push(s, &a) else GB_JOURNAL_MEMORY
+    if charge.n and s.quota != NULL and not gb_jscan_charge(s, h.grant_id, a.intent_time_ms, gb_ld64(charge.p), &row):
+        return GB_JOURNAL_MEMORY
+    return 0 if gb_jscan_push(s, &a, row) else GB_JOURNAL_MEMORY
 
 
 cdef inline int gb_jscan_outcome(gb_jscan* s, gb_span rest) noexcept nogil:
@@ -119,6 +157,8 @@ cdef inline int gb_jscan_outcome(gb_jscan* s, gb_span rest) noexcept nogil:
     intent = gb_jscan_find(s, r.intent_sequence)
     if intent != NULL:
         intent.closed = True
+        if intent.row != NULL and r.bytes_released and s.next > s.counted:
+            gb_quota_add(intent.row, s.next, intent.time_ms, 0, r.bytes_released)
     return 0
 
 
@@ -268,46 +308,4 @@ cdef inline int gb_jscan_segment(gb_jscan* s, u64 number, bint first, bint newes
         s.head = head
         gb_jscan_records(s, segment, <size_t>size, &head, newest)
     free(segment)
-    return s.error
-
-
-cdef inline int gb_jscan_newest(gb_jscan* s, u64 number, u64* recover_from) noexcept nogil:
-    """Step 1."""
-    cdef char name[40]
-    cdef u8 bytes_[128]
-    cdef gb_jhead head
-    cdef int fd
-    gb_j_name(name, b"journal", number)
-    fd = gb_j_open(s.dir, name)
-    if fd < 0 or gb_j_size(fd) < GB_J_SEGMENT_HEAD or gb_j_read(fd, bytes_, GB_J_SEGMENT_HEAD, 0) != 0:
-        s.error = GB_JOURNAL_IO if fd < 0 else GB_JOURNAL_CORRUPT
-        s.error_number = gb_errno()
-    elif not gb_jhead_parse(bytes_, GB_J_SEGMENT_HEAD, &head):
-        s.error = GB_JOURNAL_CORRUPT
-    else:
-        recover_from[0] = head.recover_from
-    gb_close(fd)
-    return s.error
-
-
-cdef inline int gb_jscan_run(gb_jscan* s, const gb_j_numbers* files) noexcept nogil:
-    """Reads what must be read of the sorted files; 0 or GB_JOURNAL_*. The caller frees intents and segments."""
-    cdef u64 from_ = 0
-    cdef size_t i, start = 0
-    if gb_jscan_newest(s, files.p[files.n - 1], &from_):
-        return s.error
-    while start < files.n and files.p[start] != from_:
-        start += 1
-    if start == files.n:
-        s.error = GB_JOURNAL_CORRUPT      # a segment that is still needed is gone
-        return s.error
-    s.segments = <gb_jsegment*>calloc(files.n - start, sizeof(gb_jsegment))
-    if s.segments == NULL:
-        s.error = GB_JOURNAL_MEMORY
-    for i in range(start, files.n):
-        if not s.error:
-            gb_jscan_segment(s, files.p[i], i == start, i + 1 == files.n)
-            s.segments[i - start].first = files.p[i]
-            s.segments[i - start].last_ms = s.time_ms
-            s.segments_n += 1
     return s.error

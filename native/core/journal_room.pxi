@@ -67,6 +67,16 @@ cdef inline void gb_j_forget_segments(gb_journal* j, i64 now_ms) noexcept nogil:
         memmove(j.segments, j.segments + done, j.segments_n * sizeof(gb_jsegment))
 
 
+cdef inline void gb_j_ask_copy(gb_journal* j) noexcept nogil:
+    """Under the mutex: the counters are to be copied as of the start of this segment; what is before it, is counted."""
+    j.copy.sequence = j.segment.first - 1
+    j.copy.from_ = j.segment.recover_from
+    memcpy(j.copy.chain, j.segment.chain, 32)
+    j.copy_ms = j.time_ms
+    j.copy_due = j.copy.sequence > 0
+    gb_cond_signal(&j.wake_copier)
+
+
 cdef inline bint gb_j_roll(gb_journal* j, i64 now_ms) noexcept nogil:
     """Goes on in a fresh segment. False: broken."""
     cdef char old[40]
@@ -103,5 +113,6 @@ cdef inline bint gb_j_roll(gb_journal* j, i64 now_ms) noexcept nogil:
         return False
     gb_mutex_lock(&j.mutex)
     gb_j_count_room(j)
+    gb_j_ask_copy(j)
     gb_mutex_unlock(&j.mutex)
     return True

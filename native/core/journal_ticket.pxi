@@ -1,4 +1,4 @@
-# A ticket: one record on its way into the journal, and the proof that comes back. Needs journal_recover.pxi.
+# A ticket: one record on its way into the journal, and the proof that comes back. Needs journal_recover.pxi, quota.pxi.
 #
 #  1. gb_ticket_new gives the caller one reference; a successful submit gives the journal another. Whoever releases last
 #     frees it, so a caller may vanish (the stream is gone) before the journal answers, and the other way round.
@@ -6,6 +6,8 @@
 #  3. done runs exactly once, on the journal's thread, for every ticket whose submit answered 0: with status 0 once the
 #     record is on disk, else with why it will never be acknowledged. It must be short and may not wait.
 #  4. Caller's copies: header and signature lie in the ticket, so no pointer into a stream outlives its hook.
+#  5. An intent that is counted in its grant's day owns the grant's row from submit on: pending until its record is
+#     durable, given back when it never will be, held until nobody refers to the ticket (its outcome counts there too).
 
 ctypedef struct gb_ticket
 
@@ -23,10 +25,12 @@ ctypedef struct gb_ticket:
     i64 intent_time_ms
     u64 messages_released
     u64 bytes_released
+    gb_quota* quota                 # intents: rule 5; NULL where nothing is counted
+    gb_quota_row* row
+    u64 request_bytes
     bint has_released               # outcomes: released_digest = SHA-256(frames that were released)
     u32 header_n
     u32 signature_n
-    u32 grant_n
     gb_ticket_done done             # NULL: nobody waits
     void* opaque
     u8 request_digest[32]
@@ -43,10 +47,10 @@ ctypedef struct gb_ticket:
     # The journal's own.
     u32 size                        # of the record at most
     int refs
+    bint pending                    # rule 5: not durable yet
     bint paired                     # intents: an outcome was submitted, or none may be any more; under the mutex
     gb_ticket* next
     # Bytes, behind what is touched for every ticket.
-    u8 grant[64]
     u8 record[768]
     u8 proof[512]
     u8 signature[512]
@@ -57,31 +61,55 @@ cdef inline gb_ticket* gb_ticket_new(int kind) noexcept nogil:
     """A ticket with everything but its bytes zero, or NULL."""
     cdef gb_ticket* t = <gb_ticket*>malloc(sizeof(gb_ticket))
     if t != NULL:
-        memset(t, 0, <size_t>(<u8*>t.grant - <u8*>t))
+        memset(t, 0, <size_t>(<u8*>t.record - <u8*>t))
         t.kind = kind
         t.refs = 1
     return t
+
+
+cdef inline void gb_ticket_charge(gb_ticket* t, gb_quota* q, gb_quota_row* row, u64 request_bytes) noexcept nogil:
+    """Rule 5: the row, pending and held by the caller until now, goes over to the intent."""
+    t.quota = q
+    t.row = row
+    t.request_bytes = request_bytes
+    t.pending = True
+
+
+cdef inline void gb_ticket_unhold(gb_ticket* t) noexcept nogil:
+    if t.pending:
+        gb_quota_give_back(t.quota, t.row, t.request_bytes)
+    else:
+        gb_quota_unhold(t.row)
+
+
+cdef inline void gb_ticket_count(gb_ticket* t) noexcept nogil:
+    """The record is durable: it counts. On the journal's thread, in the order of the records."""
+    cdef gb_ticket* intent = t.intent
+    if t.row != NULL:
+        gb_quota_count(t.quota, t.row, t.sequence, t.time_ms, 1, t.request_bytes, 1)
+        t.pending = False
+    elif intent != NULL and intent.row != NULL and t.bytes_released:
+        gb_quota_count(intent.quota, intent.row, t.sequence, t.intent_time_ms, 0, t.bytes_released, 0)
 
 
 cdef inline void gb_ticket_release(gb_ticket* t) noexcept nogil:
     cdef gb_ticket* intent
     while t != NULL and gb_atomic_add(&t.refs, -1) == 0:
         intent = t.intent
+        if t.row != NULL:
+            gb_ticket_unhold(t)
         free(t)
         t = intent
 
 
-cdef inline bint gb_ticket_carry(gb_ticket* t, gb_span header, gb_span signature, gb_span grant) noexcept nogil:
+cdef inline bint gb_ticket_carry(gb_ticket* t, gb_span header, gb_span signature) noexcept nogil:
     """Copies the travelling bytes in; False when one is longer than it may be."""
-    if header.n > GB_J_HEADER_MAX or signature.n > GB_J_SIGNATURE_MAX or grant.n > GB_J_GRANT_MAX:
+    if header.n > GB_J_HEADER_MAX or signature.n > GB_J_SIGNATURE_MAX:
         return False
     memcpy(t.header, header.p, header.n)
     memcpy(t.signature, signature.p, signature.n)
-    if grant.n:
-        memcpy(t.grant, grant.p, grant.n)      # nobody's bytes lie at NULL
     t.header_n = <u32>header.n
     t.signature_n = <u32>signature.n
-    t.grant_n = <u32>grant.n
     return True
 
 
@@ -93,7 +121,7 @@ cdef inline u32 gb_ticket_size(const gb_ticket* t) noexcept nogil:
     """Most bytes that its record takes, head included; 0 when it cannot be one."""
     if t.kind == GB_J_SNAPSHOT:
         return GB_J_HEAD + 24 if t.snapshot_version else 0
-    if t.header_n > GB_J_HEADER_MAX or t.signature_n > GB_J_SIGNATURE_MAX or t.grant_n > GB_J_GRANT_MAX:
+    if t.header_n > GB_J_HEADER_MAX or t.signature_n > GB_J_SIGNATURE_MAX:
         return 0
     if t.snapshot_version == 0:
         return 0
@@ -109,7 +137,7 @@ cdef inline u32 gb_ticket_size(const gb_ticket* t) noexcept nogil:
             return 0
     else:
         return 0
-    return GB_J_HEAD + 8 + GB_J_RECORD_MAX + t.header_n + t.signature_n + t.grant_n
+    return GB_J_HEAD + 8 + GB_J_RECORD_MAX + t.header_n + t.signature_n + GB_J_CHARGE
 
 
 cdef inline ssize_t gb_ticket_admission(gb_ticket* t, const u8* salt32, gb_span broker) noexcept nogil:
@@ -169,6 +197,7 @@ cdef inline u32 gb_ticket_payload(gb_ticket* t, const u8* salt32, gb_span broker
     """Encodes the record into the ticket and the whole payload to out; its length, or 0 when it cannot be encoded."""
     cdef ssize_t n
     cdef u8* end
+    cdef u8 charge[8]
     if t.kind == GB_J_SNAPSHOT:
         gb_st64(out, t.snapshot_version)
         gb_st64(out + 8, t.log_position)
@@ -193,5 +222,6 @@ cdef inline u32 gb_ticket_payload(gb_ticket* t, const u8* salt32, gb_span broker
     end = gb_j_put(end, t.header, t.header_n)
     end = gb_j_put(end, t.signature, t.signature_n)
     if t.kind == GB_J_INTENT:
-        end = gb_j_put(end, t.grant, t.grant_n)
+        gb_st64(charge, t.request_bytes)
+        end = gb_j_put(end, charge, GB_J_CHARGE if t.row != NULL else 0)
     return <u32>(end - out)

@@ -29,6 +29,8 @@ cdef enum:
 
 
 cdef inline void gb_j_answer(gb_ticket* t, int status) noexcept nogil:
+    if status == GB_JOURNAL_OK:
+        gb_ticket_count(t)
     t.status = status
     if t.done != NULL:
         t.done(t)

@@ -1,10 +1,14 @@
-# Target: what recovery makes of a journal segment. Needs input.pxi, journal_format.pxi, journal_tail.pxi, journal_recover.pxi.
+# Target: what recovery makes of a journal segment. Needs input.pxi, journal_format.pxi, journal_tail.pxi, journal_recover.pxi,
+# quota.pxi.
 #
 # Byte 0: 0 as it is; 1 sealed anew (checksums, chain, sequences); 2 likewise, and commits count their groups anew.
 # Byte 1: whether it is the newest segment. The rest is the file. No file system: the scan is given the bytes.
 
 cdef enum:
     JOURNAL_NOW = 1800000001000
+
+
+cdef gb_quota* the_quota = NULL
 
 
 cdef void journal(const u8* p, size_t n) noexcept nogil:
@@ -71,8 +75,33 @@ cdef bint journal_begin(gb_jscan* scan, gb_jhead* head, const u8* file, size_t n
     scan.log_position = head.log_position
     scan.now_ms = JOURNAL_NOW
     scan.seen = journal_seen
+    scan.quota = journal_quota()
     memcpy(scan.chain, head.chain, 32)
     return True
+
+
+cdef gb_quota* journal_quota() noexcept nogil:
+    """An empty table."""
+    global the_quota
+    if the_quota == NULL:
+        the_quota = gb_quota_new(8, 64)
+    else:
+        gb_quota_clear(the_quota)
+    return the_quota
+
+
+cdef gb_quota_row journal_counted() noexcept nogil:
+    """What all grants together have used."""
+    cdef gb_quota_row sum_
+    cdef gb_quota_row* row
+    cdef u32 i
+    memset(&sum_, 0, sizeof(sum_))
+    for i in range(the_quota.used):
+        row = gb_quota_at(the_quota, i)
+        sum_.calls += row.calls
+        sum_.bytes += row.bytes
+        sum_.sequence += row.sequence
+    return sum_
 
 
 cdef void journal_seen(void* opaque, gb_span client, const u8* request_id16, i64 remaining_ms) noexcept nogil:
@@ -106,9 +135,11 @@ cdef void journal_scan(u8* file, size_t n, bint newest) noexcept nogil:
     cdef gb_jscan scan
     cdef gb_jscan again
     cdef gb_jhead head
+    cdef gb_quota_row counted, found
     if not journal_begin(&scan, &head, file, n):
         return
     gb_jscan_records(&scan, file, n, &head, newest)
+    counted = journal_counted()
     expect(scan.error == 0 or scan.error == GB_JOURNAL_CORRUPT, b"a segment is read, or called damaged")
     expect(scan.end >= GB_J_SEGMENT_HEAD and scan.end <= n and scan.dirty <= n - scan.end, b"the end lies in the file")
     if scan.error == 0:
@@ -116,9 +147,12 @@ cdef void journal_scan(u8* file, size_t n, bint newest) noexcept nogil:
         memset(file + scan.end, 0, n - scan.end)
         journal_begin(&again, &head, file, n)
         gb_jscan_records(&again, file, n, &head, newest)
+        found = journal_counted()
         expect(again.error == 0 and again.dirty == 0 and again.end == scan.end, b"a journal that was cut back is whole")
         expect(again.next == scan.next and gb_eq32(again.chain, scan.chain), b"cutting back loses no whole group")
         expect(again.intents_n == scan.intents_n and again.time_ms == scan.time_ms, b"cutting back loses no intent")
+        expect(found.calls == counted.calls and found.bytes == counted.bytes and found.sequence == counted.sequence,
+               b"cutting back counts the same")
         expect(again.snapshot_version == scan.snapshot_version and again.log_position == scan.log_position,
                b"floors stay where they were")
         free(again.intents)

@@ -242,7 +242,7 @@ def journal_records() -> list[tuple[str, bytes]]:
     """A start, a call that ended, a refusal, a call that is still open, a snapshot, a clean stop."""
     header = encode_request_header(wire.request())
     answer = encode_response_header(wire.response())
-    intent = _parts(encode_admission(wire.ADMISSION), header, b"signature", b"grant-1")
+    intent = _parts(encode_admission(wire.ADMISSION), header, b"signature", struct.pack("<Q", 77))
     outcome = _parts(encode_receipt(wire.RECEIPT), answer, b"signature")
     refusal = _parts(encode_refusal(wire.REFUSAL), header, b"signature")
     return [

@@ -10,7 +10,7 @@ cdef void wake_stream(gb_ticket *ticket) noexcept nogil:
 
 cdef void fill_request(gate_call *c, gb_ticket *ticket) noexcept nogil:
     gb_ticket_carry(ticket, gb_make_span(c.request_bytes, c.request_size),
-                    gb_make_span(c.signature_bytes, c.signature_size), gb_make_span(NULL, 0))
+                    gb_make_span(c.signature_bytes, c.signature_size))
     memcpy(ticket.request_digest, c.request_digest, 32)
     gb_sha256(c.signature_bytes, c.signature_size, ticket.request_signature_digest)
     ticket.snapshot_version = c.policy.snapshot.header.version
@@ -66,6 +66,9 @@ cdef u32 submit_intent(gate_call *c) noexcept nogil:
     if ticket == NULL:
         return GB_R_OVERLOADED
     fill_request(c, ticket)
+    if c.counted != NULL:
+        gb_ticket_charge(ticket, PROCESS.grants, c.counted, c.counted_bytes)
+        c.counted = NULL
     ticket.opaque = envoy_scheduler_new(c.f)
     ticket.done = wake_stream
     error = gb_journal_submit(PROCESS.journal, ticket)

@@ -150,7 +150,7 @@ cdef gb_ticket *outcome_ticket(gate_call *c, u32 outcome, u32 reason) noexcept n
     ticket.reason = reason
     if outcome == GB_J_OUTCOME_DONE:
         gb_ticket_carry(ticket, gb_make_span(c.response_bytes, c.response_size),
-                        gb_make_span(c.response_signature_bytes, c.response_signature_size), gb_make_span(NULL, 0))
+                        gb_make_span(c.response_signature_bytes, c.response_signature_size))
         gb_sha256(c.response_signature_bytes, c.response_signature_size, ticket.response_signature_digest)
         gb_header_digest(gb_literal(b"govbus/response/v1"), gb_make_span(c.response_bytes, c.response_size),
                          ticket.response_digest)
@@ -205,7 +205,7 @@ cdef void overwrite_status(gate_call *c, u32 reason) noexcept nogil:
     cdef size_t n
     envoy_set_header(c.f, TRAILERS_RESPONSE, buf_text(b"grpc-status"), buf_of(code, put_decimal(gb_reason_grpc_code(reason), code)))
     envoy_set_header(c.f, TRAILERS_RESPONSE, buf_text(b"grpc-message"), buf_of(text.p, text.n))
-    n = encode_details(reason, NULL, NULL, 0, details)
+    n = encode_details(reason, NULL, NULL, 0, 0, details)
     put_value(c.f, TRAILERS_RESPONSE, b"grpc-status-details-bin", details, n)
     envoy_set_header(c.f, TRAILERS_RESPONSE, buf_text(b"govbus-response-bin"), buf_of(NULL, 0))
     envoy_set_header(c.f, TRAILERS_RESPONSE, buf_text(b"govbus-response-signature-bin"), buf_of(NULL, 0))

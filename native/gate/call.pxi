@@ -8,7 +8,7 @@
 
 cdef enum:
     GATE_NEW = 0                # nothing seen
-    GATE_BODY = 1               # headers passed checks 1-8; the body is being read
+    GATE_BODY = 1               # headers passed checks 1-9; the body is being read
     GATE_INTENT = 2             # the intent waits for its commit
     GATE_PROVIDER = 3           # admitted; waiting for the provider
     GATE_ANSWER = 4             # the answer has begun
@@ -31,6 +31,11 @@ cdef enum:
     GATE_KEY_MARGIN_MS = 60000  # a call admitted now must be answered before the gate key ends
     GATE_SKEW_MS = 30000
     GATE_HOLD_MS = 90000
+    GATE_GRANTS_LOG2 = 18       # grants with limits that are counted at a time; 144 bytes each once used
+    GATE_PEERS_LOG2 = 15        # peers' rates and budgets; 280 bytes each
+    GATE_VERIFICATIONS = 10000  # of one peer in a second; a failed one counts GATE_FAILED_COST times
+    GATE_VERIFICATIONS_BURST = 20000
+    GATE_FAILED_COST = 10
     GATE_LIFETIME_MS = 60000    # of a method the snapshot does not know; such a call ends at check 8
 
 cdef struct gate_policy:
@@ -61,6 +66,10 @@ cdef struct gate_call:
     u32 client
     u32 provider
     u32 method
+    u32 grant
+    gb_quota_row *counted       # pending in its grant's day; the intent's ticket takes it over
+    u64 counted_bytes           # of the request, pending with it
+    i64 retry_ms                # RetryInfo of the refusal; 0: none
     u32 kind                    # 1 unary, 2 server stream
     u32 pending                 # refusal to send when the outcome is durable; 0: release the answer
     u32 trailers_only           # the verified answer stands in the headers

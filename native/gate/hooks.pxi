@@ -1,7 +1,7 @@
 # Envoy's hooks for one stream: which step runs when. The order of the checks is the order of the lines here.
 
 cdef u32 run_header_checks(gate_call *c) noexcept nogil:
-    # 1-8; the reason of the first that fails. Sets c.state to GATE_BODY once check 7 has taken the id.
+    # 1-9; the reason of the first that fails. Sets c.state to GATE_BODY once check 7 has taken the id.
     cdef i64 now = gb_now_ms()
     cdef gb_key_record key
     cdef gb_pubkey *public_key = NULL
@@ -17,13 +17,15 @@ cdef u32 run_header_checks(gate_call *c) noexcept nogil:
     if reason == 0:
         reason = check_5_key(c, now, &key, &public_key)
     if reason == 0:
-        reason = check_6_signature(c, &key, public_key)
+        reason = check_6_signature(c, now, public_key)
     if reason != 0:
         return reason
     c.state = GATE_BODY                 # from here on a refusal is journaled
     reason = check_7_replay(c)
     if reason == 0:
         reason = check_8_grant(c, now, &provider)
+    if reason == 0:
+        reason = check_9_volume(c, now)
     return reason
 
 cdef void report_policy(gate_call *c) noexcept nogil:
@@ -38,6 +40,8 @@ cdef unsigned int end_request(gate_call *c) noexcept nogil:
         reason = GB_R_LIFETIME_INVALID
     if reason == 0:
         reason = check_again(c)
+    if reason == 0:
+        reason = check_9_bytes(c, gb_now_ms())
     if reason == 0:
         reason = submit_intent(c)
     if reason != 0:
@@ -281,6 +285,7 @@ cdef public void envoy_dynamic_module_on_http_filter_stream_complete(void *f, co
 cdef public void envoy_dynamic_module_on_http_filter_destroy(const void *m) noexcept nogil:
     cdef gate_call *c = <gate_call *> m
     abandon(c, GB_J_OUTCOME_CANCELLED, 0)
+    give_back(c)
     if c.intent != NULL:
         gb_ticket_release(c.intent)
     if c.outcome != NULL:

@@ -1,5 +1,5 @@
 # What belongs to the process and never to a configuration: the broker's identity, the pinned policy key, the gate key,
-# the journal, the replay table, the cache of verified signatures and the policy in force.
+# the journal, the replay table, what grants and peers have used, the cache of verified signatures, the policy in force.
 #
 # Rules
 #  1. Made once, on the main thread, by the bootstrap extension and before any listener opens; never under
@@ -23,6 +23,8 @@ cdef struct gate_process:
     gb_journal *journal
     gb_replay *replay
     gb_sigcache *signatures
+    gb_quota *grants                # check 9
+    gb_quota *peers
     char gatekey_text[1032]         # base64, as every answer carries it
     size_t gatekey_text_size
     char gatekey_proof_text[1032]
@@ -149,8 +151,10 @@ cdef bint open_process() noexcept nogil:
         return False
     PROCESS.replay = gb_replay_new(<u32> log2_buckets, GATE_HOLD_MS, gb_mono_ms())
     PROCESS.signatures = gb_sigcache_new(10)
-    if PROCESS.replay == NULL or PROCESS.signatures == NULL:
-        say(ENVOY_LOG_CRITICAL, b"govbus: no memory for the replay table")
+    PROCESS.grants = gb_quota_new(GATE_GRANTS_LOG2, 64)
+    PROCESS.peers = gb_quota_new(GATE_PEERS_LOG2, 200)
+    if PROCESS.replay == NULL or PROCESS.signatures == NULL or PROCESS.grants == NULL or PROCESS.peers == NULL:
+        say(ENVOY_LOG_CRITICAL, b"govbus: no memory for the tables of the process")
         return False
     PROCESS.clock_offset_ms = gb_now_ms() - boot_ms()
     gb_mutex_init(&PROCESS.policy_lock)
@@ -182,6 +186,7 @@ cdef bint open_journal(const char *journal_dir, const char *key_path) noexcept n
         return False
     memset(&recovery, 0, sizeof(recovery))
     recovery.seen = remember_id
+    recovery.quota = PROCESS.grants
     PROCESS.journal = gb_journal_open(journal_dir, gb_make_span(<const u8 *> PROCESS.broker, PROCESS.broker_size), key,
                                       certified, proof, NULL, &recovery, &error)
     if PROCESS.journal == NULL:

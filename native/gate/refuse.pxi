@@ -1,5 +1,5 @@
-# Refusals: trailers-only answers with grpc-status, a fixed grpc-message and google.rpc.Status with ErrorInfo (and
-# nothing else) in grpc-status-details-bin. Texts come from govbus.errors.v1; no byte of a caller's is ever echoed, only
+# Refusals: trailers-only answers with grpc-status, a fixed grpc-message and google.rpc.Status with ErrorInfo (and, where
+# waiting helps, RetryInfo) in grpc-status-details-bin. Texts come from govbus.errors.v1; no byte of a caller's is ever echoed, only
 # the names of metadata keys and header fields, which are ours.
 #
 # Rules
@@ -21,8 +21,36 @@ cdef size_t put_field(u8 *out, u32 tag, const void *p, size_t n) noexcept nogil:
     memcpy(out + at, p, n)
     return at + n
 
-cdef size_t encode_details(u32 reason, const char *key, const char *value, size_t value_size, u8 *out) noexcept nogil:
-    # google.rpc.Status{code, message, details: [Any{ErrorInfo{reason, domain, metadata}}]} into `out` (1,024 bytes).
+cdef size_t put_varint(u8 *out, u32 tag, u64 value) noexcept nogil:
+    # One varint field, number < 16; nothing for a zero.
+    cdef size_t n = 1
+    if value == 0:
+        return 0
+    out[0] = <u8> (tag << 3)
+    while value >= 128:
+        out[n] = <u8> ((value & 127) | 128)
+        value = value >> 7
+        n += 1
+    out[n] = <u8> value
+    return n + 1
+
+cdef size_t put_retry(u8 *out, i64 retry_ms) noexcept nogil:
+    # A `details` field: Any{RetryInfo{retry_delay: Duration{seconds, nanos}}}.
+    cdef u8 delay[24]
+    cdef u8 info[32]
+    cdef u8 packed[96]
+    cdef size_t n, m
+    n = put_varint(delay, 1, <u64> retry_ms / 1000)
+    n += put_varint(delay + n, 2, <u64> retry_ms % 1000 * 1000000)
+    n = put_field(info, 1, delay, n)
+    m = put_field(packed, 1, b"type.googleapis.com/google.rpc.RetryInfo", 40)
+    m += put_field(packed + m, 2, info, n)
+    return put_field(out, 3, packed, m)
+
+cdef size_t encode_details(u32 reason, const char *key, const char *value, size_t value_size, i64 retry_ms,
+                           u8 *out) noexcept nogil:
+    # google.rpc.Status{code, message, details: [Any{ErrorInfo{reason, domain, metadata}}, Any{RetryInfo}]} into `out`
+    # (1,024 bytes); RetryInfo when retry_ms > 0.
     cdef u8 info[512]
     cdef u8 packed[640]
     cdef u8 entry[160]
@@ -43,6 +71,8 @@ cdef size_t encode_details(u32 reason, const char *key, const char *value, size_
     out[1] = <u8> gb_reason_grpc_code(reason)
     at += put_field(out + at, 2, text.p, text.n)
     at += put_field(out + at, 3, packed, m)
+    if retry_ms > 0:
+        at += put_retry(out + at, retry_ms)
     return at
 
 cdef void count_refusal(gate_call *c, u32 reason) noexcept nogil:
@@ -88,7 +118,7 @@ cdef void refuse(gate_call *c, u32 reason) noexcept nogil:
         value_size = put_decimal(gb_now_ms(), clock)
     elif key != NULL:
         value_size = strlen(value)
-    size = encode_details(reason, key, value, value_size, details)
+    size = encode_details(reason, key, value, value_size, c.retry_ms, details)
     reply.count = 0
     add_reply(&reply, b"content-type", b"application/grpc", 16)
     size = gb_b64_encode(details, size, details_text)
@@ -122,6 +152,7 @@ cdef bint may_record_refusal(u32 peer) noexcept nogil:
 
 cdef void refuse_recorded(gate_call *c, u32 reason) noexcept nogil:
     # Checks 7-10: the refusal goes to the journal, which nobody waits for.
+    give_back(c)
     cdef gb_ticket *ticket = gb_ticket_new(GB_J_REFUSAL) if may_record_refusal(c.peer) else NULL
     if ticket == NULL:
         envoy_increment_counter(c.f, c.config.metrics.unrecorded, NULL, 0, 1)

@@ -1,4 +1,5 @@
-# Checks 1-8 of protocol.md, section 4, on request headers alone, in their numbered order. Each returns 0 or the reason;
+# Checks 1-8 of protocol.md, section 4, on request headers alone, in their numbered order (9 is volume.pxi). Each returns
+# 0 or the reason;
 # where a reason names a key or field, it is left in c.key and c.field.
 
 cdef enum:
@@ -177,11 +178,20 @@ cdef u32 check_5_key(gate_call *c, i64 now, gb_key_record *key, gb_pubkey **publ
     public_key[0] = gb_policy_pubkey(&c.policy.snapshot.policy, index)
     return 0
 
-cdef u32 check_6_signature(gate_call *c, gb_key_record *key, gb_pubkey *public_key) noexcept nogil:
+cdef u32 check_6_signature(gate_call *c, i64 now, gb_pubkey *public_key) noexcept nogil:
     cdef u8 leaf[32]
+    cdef u8 root[32]
+    cdef u32 reason
     cdef int error
     gb_leaf(gb_literal(b"govbus/request/v1"), gb_make_span(c.request_bytes, c.request_size), leaf)
-    error = gb_batch_verify(public_key, &c.signature, leaf, PROCESS.signatures)
+    error = gb_batch_begin(public_key, &c.signature, leaf, PROCESS.signatures, root)
+    if error == GB_BATCH_UNKNOWN:
+        reason = check_9_verification(c, now)
+        if reason != 0:
+            return reason
+        error = gb_batch_end(public_key, &c.signature, PROCESS.signatures, root)
+        if error != 0:
+            charge_failure(c)
     if error == GB_BATCH_PATH:
         return GB_R_BATCH_PATH_INVALID
     if error != 0:
@@ -198,12 +208,11 @@ cdef u32 check_7_replay(gate_call *c) noexcept nogil:
     return 0
 
 cdef u32 check_8_grant(gate_call *c, i64 now, gb_subsystem *provider) noexcept nogil:
-    cdef u32 grant = GB_NONE
     cdef gb_policy *policy = &c.policy.snapshot.policy
     c.provider = gb_policy_subsystem(policy, c.request.provider)
     if c.provider == GB_NONE or c.method == GB_NONE:
         return GB_R_NO_GRANT
-    if not gb_policy_permits(policy, c.request.grant_id, c.client, c.provider, c.method, c.request.purpose, now, &grant):
+    if not gb_policy_permits(policy, c.request.grant_id, c.client, c.provider, c.method, c.request.purpose, now, &c.grant):
         return GB_R_NO_GRANT
     gb_policy_subsystem_get(policy, c.provider, provider)
     if not provider.active or provider.cluster.n == 0:

@@ -53,7 +53,7 @@ def test_crc32c_is_the_published_function_on_every_processor() -> None:
 def test_an_acknowledged_call_is_on_disk_with_all_that_proves_it(broker: Broker) -> None:
     journal = broker.open(merge_delay_ms=5_000)
     header = request()
-    intent = journal.submit_intent(header, REQUEST_SIGNATURE, snapshot_version=9, grant=b"g").wait()
+    intent = journal.submit_intent(header, REQUEST_SIGNATURE, snapshot_version=9).wait()
     outcome = done(journal, header, intent, released=octets(3), released_bytes=77).wait()
     # Still open: what was acknowledged is in the file already.
     found = find_call(load_segments(broker.directory), header[2:18])
@@ -61,10 +61,10 @@ def test_an_acknowledged_call_is_on_disk_with_all_that_proves_it(broker: Broker)
     assert found.outcome is not None
     assert (found.intent.admission_bytes, found.admission_signature) == intent[2:]
     assert (found.outcome.receipt_bytes, found.receipt_signature) == outcome[2:]
-    assert (found.intent.request_bytes, found.intent.signature_bytes, found.intent.grant) == (
+    assert (found.intent.request_bytes, found.intent.signature_bytes, found.intent.counted_bytes) == (
         header,
         REQUEST_SIGNATURE,
-        b"g",
+        None,
     )
     assert (found.outcome.response_bytes, found.outcome.signature_bytes) == (RESPONSE_BYTES, RESPONSE_SIGNATURE)
     admission, receipt = found.intent.admission, found.outcome.receipt
@@ -183,7 +183,6 @@ def test_what_cannot_be_a_record_is_refused_and_costs_nothing(broker: Broker) ->
         lambda: journal.submit_intent(header + bytes(2049), REQUEST_SIGNATURE),
         lambda: journal.submit_intent(header, bytes(513)),
         lambda: journal.submit_intent(header, REQUEST_SIGNATURE, snapshot_version=0),
-        lambda: journal.submit_intent(header, REQUEST_SIGNATURE, grant=bytes(65)),
         lambda: journal.submit_refusal(header, REQUEST_SIGNATURE, 0),
         lambda: journal.submit_outcome(header, 3, 5, outcome=2, reason=1),  # no intent is open
         lambda: journal.submit_snapshot(0, 1),

@@ -180,15 +180,15 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     PERMISSION_DENIED; provider called: no.
     """
     REASON_RATE_LIMITED: _Reason.ValueType  # 90
-    """The rate of the grant or of the peer is used up; RetryInfo says for how long. Wait as RetryInfo says.
+    """The rate of the grant or of the peer (limit: grant, peer) is used up; RetryInfo says for how long. Wait as RetryInfo says.
     RESOURCE_EXHAUSTED; provider called: no.
     """
     REASON_QUOTA_EXCEEDED: _Reason.ValueType  # 91
-    """The day's calls or bytes of the grant are used up. Wait for the next day or ask for a larger quota.
+    """The day's calls or bytes (limit: calls, bytes) of the grant are used up; RetryInfo leads to the next UTC day. Wait for the next day or ask for a larger quota.
     RESOURCE_EXHAUSTED; provider called: no.
     """
     REASON_VERIFICATION_BUDGET: _Reason.ValueType  # 92
-    """The peer's budget of signature verifications is used up; refused ones count tenfold. Batch signatures and mend what is refused.
+    """The peer's budget of signature verifications is used up; refused ones count tenfold; RetryInfo says for how long. Batch signatures and mend what is refused.
     RESOURCE_EXHAUSTED; provider called: no.
     """
     REASON_BODY_TOO_LARGE: _Reason.ValueType  # 100
@@ -484,15 +484,15 @@ REASON_NO_GRANT: Reason.ValueType  # 80
 PERMISSION_DENIED; provider called: no.
 """
 REASON_RATE_LIMITED: Reason.ValueType  # 90
-"""The rate of the grant or of the peer is used up; RetryInfo says for how long. Wait as RetryInfo says.
+"""The rate of the grant or of the peer (limit: grant, peer) is used up; RetryInfo says for how long. Wait as RetryInfo says.
 RESOURCE_EXHAUSTED; provider called: no.
 """
 REASON_QUOTA_EXCEEDED: Reason.ValueType  # 91
-"""The day's calls or bytes of the grant are used up. Wait for the next day or ask for a larger quota.
+"""The day's calls or bytes (limit: calls, bytes) of the grant are used up; RetryInfo leads to the next UTC day. Wait for the next day or ask for a larger quota.
 RESOURCE_EXHAUSTED; provider called: no.
 """
 REASON_VERIFICATION_BUDGET: Reason.ValueType  # 92
-"""The peer's budget of signature verifications is used up; refused ones count tenfold. Batch signatures and mend what is refused.
+"""The peer's budget of signature verifications is used up; refused ones count tenfold; RetryInfo says for how long. Batch signatures and mend what is refused.
 RESOURCE_EXHAUSTED; provider called: no.
 """
 REASON_BODY_TOO_LARGE: Reason.ValueType  # 100
