@@ -12,9 +12,11 @@ from bus.exchange.watch import EVERY_S  # isort: skip - before gRPC
 
 from bus.engines.postgres_database import DatabaseUnavailable
 from bus.registry.change import Change
+from bus.up.broker_part import BrokerPart
 from bus.up.control import ask_supervisor
 from bus.up.force import wait_in_force
 from bus.up.layout import Layout
+from bus.up.registry_parts import RegistryParts
 from bus.up.running import Options, Running
 from tests.support.live import ACT, CALLER, Provider, home_of, make_live, providing, wait_until
 from tests.support.live_load import Load
@@ -29,7 +31,6 @@ class Live:
     layout: Layout
     running: Running
     provider: Provider
-    ending: ExitStack
 
     def load(self, *, workers: int = 4, timeout: float = 60.0) -> Load:
         """Calls of CALLER, between `with` and its end."""
@@ -52,6 +53,17 @@ class Live:
     def put_in_force(self, *changes: Change) -> None:
         """Recorded, published to everybody, and given to the gate."""
         assert wait_in_force(self.layout, self.record(*changes), 60.0) is not None
+
+    @property
+    def broker(self) -> BrokerPart:
+        """The one there is."""
+        return self.running.brokers[0]
+
+    @property
+    def parts(self) -> RegistryParts:
+        """What needs the database."""
+        assert self.running._registry_parts is not None
+        return self.running._registry_parts
 
     def spiffe(self, path: str) -> str:
         """A subsystem's full name."""
@@ -87,4 +99,4 @@ def running_live(folder: Path) -> Iterator[Live]:
         ticking.start()
         stack.callback(ticking.join)
         stack.callback(stop.set)
-        yield Live(layout, running, stack.enter_context(providing(layout, folder / "effects")), stack)
+        yield Live(layout, running, stack.enter_context(providing(layout, folder / "effects")))

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bus.engines.broker import Broker
 from tests.integration.live import Live, running_live
-from tests.support.live import BROKER, wait_until
+from tests.support.live import wait_until
 from tests.support.live_judge import judge_journal
 
 SEED = 20261122
@@ -48,13 +47,11 @@ def restarts_under_load(live: Live, how: list[signal.Signals | None], capsys: py
 
 def restart(live: Live, number: signal.Signals | None) -> None:
     """Its process is ended by a signal and comes back by itself; None: all of it is ended in order and started anew."""
-    broker = live.running.broker
+    broker = live.broker.broker
     assert broker is not None
     if number is None:
         broker.stop()
-        live.running.broker = again = Broker(live.layout.broker_home(BROKER))
-        again.start()
-        live.ending.callback(again.stop)
+        live.broker.start()
     else:
         supervisor, pid = broker.envoy.supervisor, broker.envoy.supervisor.pid
         assert pid is not None

@@ -43,10 +43,10 @@ def services(live: Live) -> RegistryServices:
 
 def test_registrys_services_stopped_calls_go_on_and_started_again_they_serve(live: Live) -> None:
     running = live.running
-    assert running.services is not None
+    assert live.parts.services is not None
     with live.load() as load:
         load.goes_on()
-        running.services.stop()
+        live.parts.services.stop()
         load.goes_on(100)
         # On the machine itself the log is still written, and followed.
         live.put_in_force(SubsystemSuspended(BYSTANDER))

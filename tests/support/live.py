@@ -89,7 +89,7 @@ def make_live(state: Path) -> Layout:
         server = stack.enter_context(Postgres(state))
         registry = Registry(stack.enter_context(EventStore(server.database(REGISTRY))), _earlier_ms)
         found.found_registry(layout, facts, registry, authority, now=_earlier(), listen=None)
-        found.provide_broker(layout, facts, registry, authority, _earlier)
+        found.provide_broker(layout, facts, facts.broker, registry, authority, _earlier_ms, running=False)
         signer = FileSigner.load(layout.policy_signing_key)
         stack.enter_context(Publisher(state, registry, signer, _earlier_ms))
         services = stack.enter_context(
