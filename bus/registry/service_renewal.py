@@ -4,6 +4,7 @@ Everything is for the client of the signed request, whoever carried it.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -24,6 +25,8 @@ from pki.identity import SubsystemId
 __all__ = ["Renewal"]
 
 LONGEST_WAIT_MS: Final = 240_000
+_WAITS: Final = 16
+"""Of one subsystem at a time, enough for its processes: what waits takes a call's place at broker and registry."""
 
 _T = TypeVar("_T")
 
@@ -33,6 +36,7 @@ class Renewal(rpc.RenewalServiceServicer):
 
     def __init__(self, registry: Registry, enroller: Enroller, rotator: Rotator, published: Published) -> None:
         self._registry, self._enroller, self._rotator, self._published = registry, enroller, rotator, published
+        self._waits: Counter[str] = Counter()
 
     async def Renew(self, request: pb.RenewRequest, context: Any) -> pb.RenewResponse:
         issued = await _refusing(context, lambda: asyncio.to_thread(self._enroller.renew, request.csr, caller()))
@@ -71,8 +75,13 @@ class Renewal(rpc.RenewalServiceServicer):
         if request.offset:
             return await self._published.part(scope, request.version, request.offset)
         known = Known(request.known_version, request.known_trust_sha256, request.known_endpoints_sha256)
-        wait_ms = min(max(request.wait_ms, 0), LONGEST_WAIT_MS)
-        return await self._published.newer(scope, known, wait_ms / 1000)
+        path = caller().path
+        wait_ms = min(max(request.wait_ms, 0), LONGEST_WAIT_MS) if self._waits[path] < _WAITS else 0
+        self._waits[path] += 1
+        try:
+            return await self._published.newer(scope, known, wait_ms / 1000)
+        finally:
+            self._waits[path] -= 1
 
     def _scope(self, subsystem: SubsystemId) -> str:
         """A broker has the whole policy. What this process read last says who is one: the database may be down."""
