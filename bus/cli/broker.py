@@ -12,6 +12,11 @@ from bus.engines.broker import Broker
 
 __all__ = ["app"]
 
+_MISSING = (
+    "name the directory of a broker, with its broker.yaml and all beside it: <state>/brokers/<name>; a whole instance:"
+    " govbus up"
+)
+
 app = typer.Typer(no_args_is_help=True, help="Run a broker instance.")
 
 
@@ -29,7 +34,7 @@ def run(
     # Blocked before any thread starts: the signals wait for sigwait below, whoever gets them.
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    with error_lines(), Broker(directory) as broker:
+    with error_lines(_MISSING), Broker(directory) as broker:
         config = broker.config
         typer.echo(f"ready: {config.identity.path} on {config.listen}, policy version {broker.snapshot_version}")
         signal.sigwait(signals)

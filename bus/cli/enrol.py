@@ -90,7 +90,7 @@ def enrol(
     as_json: JsonOption = False,
 ) -> None:
     """Join an instance with a token: keys are made here and stay here. Afterwards config.yaml is ready for use."""
-    with error_lines():
+    with error_lines("name the file into which `govbus token issue` printed the token, or give that on stdin"):
         text = token_file.read_text("ascii", "replace") if token_file else sys.stdin.readline(4096)
         try:
             credentials = enrol_into(

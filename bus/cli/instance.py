@@ -12,6 +12,11 @@ from pki.identity import parse_spiffe_id
 
 __all__ = ["app"]
 
+_MISSING = (
+    "name the state directory of an instance made from policy.yaml (govbus demo --state DIR leaves one); one that runs"
+    " by govbus up publishes by itself"
+)
+
 app = typer.Typer(no_args_is_help=True, help="Publish an instance's policy, renew its certificates.")
 
 State = Annotated[Path, typer.Argument(help="The instance's state directory.")]
@@ -20,7 +25,7 @@ State = Annotated[Path, typer.Argument(help="The instance's state directory.")]
 @app.command()
 def publish(state: State) -> None:
     """Compile policy.yaml into the next version; running brokers and providers take it over by themselves."""
-    with error_lines():
+    with error_lines(_MISSING):
         compiled = Instance.open(state).publish(now=datetime.now(UTC))
         typer.echo(f"version {compiled.version} published to {len(compiled.snapshots)} scopes")
 
@@ -31,7 +36,7 @@ def renew(
     paths: Annotated[list[str] | None, typer.Argument(help="<class>/<member>/<subsystem>; default: everyone.")] = None,
 ) -> None:
     """Issue new TLS certificates (they live 24 h) and publish the version in which they are live."""
-    with error_lines():
+    with error_lines(_MISSING):
         compiled = Instance.open(state).renew(now=datetime.now(UTC), paths=paths)
         typer.echo(f"renewed; version {compiled.version} published")
 
@@ -39,7 +44,7 @@ def renew(
 @app.command()
 def show(state: State, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the subsystems of an instance and where they listen."""
-    with error_lines():
+    with error_lines(_MISSING):
         instance = Instance.open(state)
         document = instance.policy()
         rows = [

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines
@@ -52,7 +53,7 @@ def audit(state: StateOption = None, quiet: Quiet = False, as_json: JsonOption =
     files, count, fault = TileFiles(layout.ledger), 0, ""
     columns = SpinnerColumn(), TextColumn("{task.description}")
     try:
-        with Progress(*columns, transient=True, disable=quiet or as_json) as progress:
+        with Progress(*columns, transient=True, disable=quiet or as_json, console=Console(stderr=True)) as progress:
             task = progress.add_task(f"reading {newest.size} entries")
             for entries in audited(newest.size, files.tile):
                 count += len(entries)

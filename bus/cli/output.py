@@ -55,8 +55,11 @@ _EXPECTED = (
 
 
 @contextmanager
-def error_lines() -> Iterator[None]:
-    """Turn expected errors into one line and exit code 2. What is not expected stays a traceback: it is a bug."""
+def error_lines(missing: str = "look at the path") -> Iterator[None]:
+    """Turn expected errors into one line and exit code 2. What is not expected stays a traceback: it is a bug.
+
+    `missing`: what to do about a file that is not there.
+    """
     try:
         yield
     except _EXPECTED as error:
@@ -64,6 +67,9 @@ def error_lines() -> Iterator[None]:
         raise typer.Exit(UNABLE) from error
     except BrokenPipeError:
         raise  # whoever read our output has enough: bus.cli.main ends quietly
+    except FileNotFoundError as error:
+        typer.echo(f"govbus: No such file or directory: {error.filename or error}; {missing}", err=True)
+        raise typer.Exit(UNABLE) from error
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         typer.echo(f"govbus: {error.strerror or error}{where}", err=True)

@@ -30,7 +30,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Verify one call's evidence offline, step by step, and name the first step that fails."""
-    with error_lines():
+    with error_lines("name a file that `govbus evidence export` or `govbus call --evidence` wrote"):
         data = file.read_bytes()
         pinned = read_policy_key(policy_key) if policy_key else None
         ledger = read_ledger_key(ledger_key) if ledger_key else None

@@ -11,15 +11,15 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 
 from cryptography import x509
 
 from bus.edge.broker_file import load_broker_config
 from bus.edge.yaml_reader import YamlFileError
+from bus.up.doctor_evidence import journals, keys, ledger, policy
+from bus.up.findings import Finding, Level
 from bus.up.layout import Layout
 from bus.up.process import supervisor_pid
 
@@ -34,24 +34,6 @@ _TLS_SOON = timedelta(hours=6)
 _BUILT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class Level(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    check: str
-    level: Level
-    found: str
-    do: str = ""
-
-
 def examine(layout: Layout) -> list[Finding]:
     """Everything, in the order in which to mend it."""
     running = supervisor_pid(layout) is not None
@@ -59,7 +41,11 @@ def examine(layout: Layout) -> list[Finding]:
         *_clock(layout),
         *_permissions(layout),
         *_disk(layout),
+        *journals(layout),
         *_certificates(layout),
+        *keys(layout),
+        *policy(layout, running),
+        *ledger(layout, running),
         *_ports(layout, running),
         *_leftovers(layout, running),
     ]
@@ -119,7 +105,15 @@ def _permissions(layout: Layout) -> Iterator[Finding]:
 
 
 def _private(layout: Layout) -> Iterator[Path]:
-    for name in ("authority", "brokers", "subsystems", "snapshots", "supervisor", "postgres/passwords"):
+    for name in (
+        "authority",
+        "brokers",
+        "subsystems",
+        "snapshots",
+        "supervisor",
+        "postgres/passwords",
+        "ledger-writer",
+    ):
         directory = layout.state / name
         if directory.is_dir():
             yield directory
@@ -129,8 +123,9 @@ def _private(layout: Layout) -> Iterator[Path]:
         if path.name != "policy-key.pem" and "data" not in path.relative_to(layout.state).parts:
             yield path
     yield from (path for path in (layout.state / "postgres" / "passwords").glob("*"))
-    if layout.database_url.exists():
-        yield layout.database_url
+    for path in (layout.database_url, layout.ledger_writer / "salt-key", layout.ledger / "head"):
+        if path.exists():
+            yield path
 
 
 def _disk(layout: Layout) -> Iterator[Finding]:
@@ -147,13 +142,15 @@ def _disk(layout: Layout) -> Iterator[Finding]:
 
 
 def _certificates(layout: Layout) -> Iterator[Finding]:
-    facts = layout.expect()
-    home, authority = layout.broker_home(facts.broker), layout.state / "authority"
+    paths, authority = layout.broker_paths(layout.expect()), layout.state / "authority"
     renewed = "the running supervisor renews it; if it runs: govbus logs supervisor, else: govbus up"
     for what, path, soon, said in (
         ("the root", authority / "root.pem", _SOON, "found a new root in time: every member pins it"),
         ("the issuing CA", authority / "issuing.pem", _SOON, "make a new issuing CA with the root's key"),
-        (f"the certificate of {facts.broker}", home / "tls" / "chain.pem", _TLS_SOON, renewed),
+        *(
+            (f"the certificate of {one}", layout.broker_home(one) / "tls" / "chain.pem", _TLS_SOON, renewed)
+            for one in paths
+        ),
     ):
         try:
             ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
@@ -171,20 +168,22 @@ def _certificates(layout: Layout) -> Iterator[Finding]:
 
 
 def _ports(layout: Layout, running: bool) -> Iterator[Finding]:
-    facts = layout.expect()
+    for path in layout.broker_paths(layout.expect()):
+        yield _port(layout.broker_home(path), running)
+
+
+def _port(home: Path, running: bool) -> Finding:
     try:
-        listen = load_broker_config(layout.broker_home(facts.broker)).listen
+        listen = load_broker_config(home).listen
     except (OSError, YamlFileError) as error:
-        yield Finding("ports", Level.WARNING, f"broker.yaml cannot be read: {error}", "a start makes it: govbus up")
-        return
+        return Finding("ports", Level.WARNING, f"broker.yaml cannot be read: {error}", "a start makes it: govbus up")
     taken = _taken(listen.host, listen.port)
     if taken is None or taken == running:
-        yield Finding("ports", Level.OK, f"{listen} is {'served by the broker' if running else 'free'}")
-    elif taken:
+        return Finding("ports", Level.OK, f"{listen} is {'served by the broker' if running else 'free'}")
+    if taken:
         said = f"end the process that holds it (ss -ltnp 'sport = :{listen.port}')"
-        yield Finding("ports", Level.WRONG, f"{listen} is taken, and this instance does not run", said)
-    else:
-        yield Finding("ports", Level.WRONG, f"nobody listens on {listen}", "why: govbus status, govbus logs broker")
+        return Finding("ports", Level.WRONG, f"{listen} is taken, and this instance does not run", said)
+    return Finding("ports", Level.WRONG, f"nobody listens on {listen}", "why: govbus status, govbus logs broker")
 
 
 def _taken(host: str, port: int) -> bool | None:

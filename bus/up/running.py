@@ -151,8 +151,11 @@ class Running:
         self._outer.close()
 
     def _settle(self) -> Facts:
+        unnamed = self.layout.facts() is None and self._options.facts is None
         facts = self.layout.settle(self._options.facts)
         self._outer.enter_context(instance_lock(self.layout))
+        if unnamed:
+            self._say(f"first start: it is called {facts.trust_domain} for ever; --trust-domain gives it another name")
         free = shutil.disk_usage(self.layout.state).free
         if free < _ROOM_BYTES:
             raise EngineError(
