@@ -63,6 +63,11 @@ class ChannelView(_Base):
         said = CallOptions(purpose, case_id, official, provider, grant_id, idempotency_key, on_evidence)
         return ChannelView(self._runtime, said.over(self._options))
 
+    def answers_with_stream(self, method: str) -> bool:
+        """Whether the policy in force says so of `method`, a path; False for one that it does not name."""
+        record = self._runtime.snapshot.current.method(method)
+        return record is not None and record.server_stream
+
     @property
     def mean_batch_size(self) -> float:
         """Requests per signature so far."""
