@@ -24,6 +24,8 @@ __all__ = [
 
 PUBLICATION_MS = 10_000
 """A signing key starts no sooner than this after its event: every gate has it by then."""
+_CERTIFICATES, _KEYS = 256, 16
+"""Live at once of one subsystem. Whoever renews without end would fill every gate's policy with what it renewed."""
 _LONGEST_CERTIFICATE_MS = int((MAX_TLS_VALIDITY + BACKDATE).total_seconds()) * 1000
 
 
@@ -43,7 +45,11 @@ class CertificateAdded(Change):
     not_after_ms: int
 
     def verify(self, draft: Draft, at_ms: int) -> None:
-        draft.subsystem(self.subsystem)
+        found = draft.subsystem(self.subsystem)
+        if sum(draft.certificates[one].not_after_ms >= at_ms for one in found.certificates) >= _CERTIFICATES:
+            raise Refusal(
+                RefusalReason.IN_USE, f"{_CERTIFICATES} certificates of it are live; use those, or revoke some"
+            )
         verify_digest(self.digest, "a certificate's digest")
         verify_digest(self.key_id, "a key id")
         verify_digest(self.issuer, "the issuing CA's key id")
@@ -131,6 +137,8 @@ class SigningKeyAdded(Change):
         if self.not_before_ms < at_ms + PUBLICATION_MS and draft.founded().founded_ms != at_ms:
             # What is recorded in the founding moment starts at once: no gate serves by this log yet.
             raise Refusal(RefusalReason.TOO_SOON, "a signing key starts no sooner than 10 s after it is registered")
+        if sum(one.subsystem == self.subsystem and one.last_ms >= at_ms for one in draft.keys.values()) >= _KEYS:
+            raise Refusal(RefusalReason.IN_USE, f"{_KEYS} signing keys of it are valid; use those, or revoke some")
         if key_id in draft.keys or any(found.key_id == key_id for found in draft.certificates.values()):
             raise key_known()
 
