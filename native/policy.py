@@ -6,8 +6,6 @@ docs/formats.md, "Policy tables"; the readable definition of the lookups is nati
 """
 
 import secrets
-import struct
-from collections.abc import Iterator
 
 from native._fast import PolicyCutter, PolicyView
 from native.policy_builder import TableBuilder
@@ -38,9 +36,6 @@ __all__ = [
     "build_tables",
 ]
 
-_CERTIFICATE = struct.Struct("<32sqI4x")
-_CERTIFICATES_AT = 32 + 2 * 16
-
 
 def build_tables(tables: PolicyTables, *, seed: bytes | None = None) -> bytes:
     """Compiles the tables. Raises PolicyError. `seed` (16 random bytes) keys the indices and is drawn when not given;
@@ -55,7 +50,6 @@ class Policy:
 
     def __init__(self, tables: bytes) -> None:
         self._view = PolicyView(tables)
-        self._tables = tables
         self.counts = self._view.counts
         self.certificate = self._view.certificate
         self.find_subsystem = self._view.find_subsystem
@@ -67,12 +61,6 @@ class Policy:
     def subsystem(self, index: int) -> Subsystem:
         id, member, cluster, active, is_broker, *limits = self._view.subsystem(index)
         return Subsystem(id, member, active, is_broker, cluster, *limits)
-
-    def certificates(self) -> Iterator[Certificate]:
-        """Every live certificate, for telling others of them; `certificate` is the question that calls ask."""
-        at, count, size = struct.unpack_from("<QII", self._tables, _CERTIFICATES_AT)
-        for digest, not_after, subsystem in _CERTIFICATE.iter_unpack(self._tables[at : at + count * size]):
-            yield Certificate(digest, self._view.subsystem(subsystem)[0], not_after)
 
     def key(self, key_id: bytes) -> SigningKey | None:
         """The signing key with this id, whoever's and whether valid now or not: the caller judges both."""

@@ -27,6 +27,7 @@ __all__ = [
     "VerifiedSnapshot",
     "encode_snapshot",
     "encode_snapshots",
+    "verify_signed",
     "verify_snapshot",
 ]
 
@@ -108,6 +109,26 @@ def verify_snapshot(
     floor_log_position: int = 0,
 ) -> VerifiedSnapshot:
     """Takes the seven steps of native/core/snapshot.pxi. Raises SnapshotError at the first that fails."""
+    header, tables = verify_signed(
+        data, policy_key_point, trust_domain, scope, now_ms, floor_version, floor_log_position
+    )
+    try:
+        policy = Policy(tables)
+    except PolicyError as error:
+        raise SnapshotError("tables", str(error)) from None
+    return VerifiedSnapshot(header, policy, tables)
+
+
+def verify_signed(
+    data: bytes,
+    policy_key_point: bytes,
+    trust_domain: str,
+    scope: str,
+    now_ms: int,
+    floor_version: int = 0,
+    floor_log_position: int = 0,
+) -> tuple[SnapshotHeader, bytes]:
+    """Header and tables, as verify_snapshot but for the tables' own order: for who hands them on to be opened."""
     encoded, signature, tables = _split(data)  # (1)
     try:
         header = decode_snapshot_header(encoded)  # (2)
@@ -117,11 +138,7 @@ def verify_snapshot(
     _judge(header, trust_domain, scope, now_ms, floor_version, floor_log_position)  # (4)-(6)
     if header.tables_size != len(tables) or sha256(tables).digest() != header.tables_digest:  # (7)
         raise SnapshotError("digest", "the tables are not those that were signed; fetch the file again")
-    try:
-        policy = Policy(tables)
-    except PolicyError as error:
-        raise SnapshotError("tables", str(error)) from None
-    return VerifiedSnapshot(header, policy, tables)
+    return header, tables
 
 
 def _part(data: bytes) -> bytes:

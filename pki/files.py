@@ -24,8 +24,8 @@ __all__ = [
     "read_private",
     "replace_file",
     "replace_link",
+    "replace_unflushed",
     "write_atomic",
-    "write_pieces",
 ]
 
 _PIECE = 1 << 20
@@ -125,7 +125,20 @@ def read_private(path: Path, *, limit: int = 64 * 1024) -> bytes:
     return data
 
 
-def write_pieces(file: IO[bytes], data: bytes) -> None:
+def replace_unflushed(path: Path, data: bytes) -> None:
+    """Put `data` at `path` by rename, private; a power cut may lose or tear it. For what every start makes anew."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            _write_pieces(file, data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write_pieces(file: IO[bytes], data: bytes) -> None:
     """Write all of `data`. Of one write of many megabytes the kernel makes ten times the work (Linux 6.18, ext4)."""
     view = memoryview(data)
     for at in range(0, len(view), _PIECE):
@@ -152,7 +165,7 @@ def _write_beside(path: Path, data: bytes, mode: int) -> Path:
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
-            write_pieces(file, data)
+            _write_pieces(file, data)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from bus.edge.snapshot_files import BROKER_SNAPSHOT, ENDPOINTS, read_header, snapshot_name
 from native.codec import CodecError
-from pki.files import ensure_private_directory, write_atomic, write_pieces
+from pki.files import ensure_private_directory, replace_unflushed, write_atomic
 
 __all__ = ["Begun", "Homes", "PublisherError"]
 
@@ -91,17 +91,17 @@ class Homes:
         number = 0
         for scope, data in snapshots:
             name = snapshot_name(scope)
-            _replace(self.snapshots / name, data)
+            replace_unflushed(self.snapshots / name, data)
             self._versions[name] = version
             number += 1
         return number
 
     def put_broker(self, version: int, snapshot: bytes, endpoints: bytes) -> None:
         """Replace the files of the brokers; after those of all subsystems that the same change concerns."""
-        _replace(self.snapshots / BROKER_SNAPSHOT, snapshot)
+        replace_unflushed(self.snapshots / BROKER_SNAPSHOT, snapshot)
         self._versions[BROKER_SNAPSHOT] = version
         if endpoints != self._endpoints:
-            _replace(self.snapshots / ENDPOINTS, endpoints)
+            replace_unflushed(self.snapshots / ENDPOINTS, endpoints)
             self._versions[ENDPOINTS] = version
         self._snapshot, self._endpoints = snapshot, endpoints
 
@@ -136,19 +136,6 @@ class Homes:
             return read_header(path).version if path.exists() else 0
         except CodecError as error:
             raise PublisherError(f"{path} is no snapshot of ours; move it away") from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """By rename, private, whole after any crash but the machine's own: every publisher makes these files anew."""
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            write_pieces(file, data)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _stamp(path: Path) -> _Stamp | None:

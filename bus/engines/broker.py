@@ -21,16 +21,17 @@ from bus.edge.settings import GATE_MODULE, EdgeSettings, GateFilter, TlsFiles, U
 from bus.edge.snapshot_files import parse_endpoints
 from bus.engines.envoy import Envoy, GateStart
 from bus.engines.supervisor import EngineError
-from native.snapshot import BROKER_SCOPE, SnapshotError, VerifiedSnapshot, verify_snapshot
+from native.policy import PolicyCutter, PolicyError
+from native.snapshot import BROKER_SCOPE, SnapshotError, verify_signed
 from pki.credentials import load_credentials
 from pki.errors import ProfileError
-from pki.files import ensure_private_directory, write_atomic
+from pki.files import ensure_private_directory, replace_unflushed
 from pki.gatekey import GATE_KEY_LIFETIME, make_gate_key
 from pki.identity import parse_spiffe_id
 
 __all__ = ["Broker", "gate_library"]
 
-_WATCH_SECONDS = 0.2
+_WATCH_SECONDS = 0.02  # two stat calls; what is waited here is waited by every change of policy
 _KEPT_SNAPSHOTS = 3
 _ALARM_SECONDS = 600.0
 _RESTART_MARGIN = 0.9
@@ -142,35 +143,37 @@ class Broker:
             return False
         self._stamps = now
         endpoints = parse_endpoints(config.endpoints.read_bytes())
-        verified = self._take_snapshot(config.snapshot.read_bytes())
+        tables = self._take_snapshot(config.snapshot.read_bytes())
         live: dict[str, list[bytes]] = {provider: [] for provider in endpoints}
-        for one in verified.policy.certificates():
-            if one.subsystem in live:
-                live[one.subsystem].append(one.digest)
+        for digest, subsystem, _ in tables.certificates():
+            if subsystem in live:
+                live[subsystem].append(digest)
         self._upstreams = tuple(
             Upstream(parse_spiffe_id(provider).dns_name, addresses, tuple(live[provider]))
             for provider, addresses in sorted(endpoints.items())
         )
         return True
 
-    def _take_snapshot(self, data: bytes) -> VerifiedSnapshot:
+    def _take_snapshot(self, data: bytes) -> PolicyCutter:
+        """Offer it to the gate; its tables. Verified as the gate does, but that no key is made ready to verify with."""
         config = self.config
         floor = self._gate.version if self._gate else 0
         try:
-            verified = verify_snapshot(
+            header, encoded = verify_signed(
                 data, config.policy_key_point, config.identity.trust_domain, BROKER_SCOPE, _now_ms(), floor
             )
-        except SnapshotError as error:
+            tables = PolicyCutter(encoded)
+        except (SnapshotError, PolicyError) as error:
             raise EngineError(f"{config.snapshot}: {error}") from error
         digest = sha256(data).digest()
-        path = self._snapshots / f"{verified.header.version:012d}-{digest.hex()[:12]}.bin"
-        write_atomic(path, data)
-        self._alarm = _Alarm(verified.header.created_at_ms, verified.header.alarm_after_ms)
+        path = self._snapshots / f"{header.version:012d}-{digest.hex()[:12]}.bin"
+        replace_unflushed(path, data)  # made anew at every start
+        self._alarm = _Alarm(header.created_at_ms, header.alarm_after_ms)
         for old in sorted(self._snapshots.glob("*.bin"))[:-_KEPT_SNAPSHOTS]:
             with contextlib.suppress(OSError):
                 old.unlink()
-        self._gate = GateFilter(path, verified.header.version, digest)
-        return verified
+        self._gate = GateFilter(path, header.version, digest)
+        return tables
 
     def _settings(self, admin: Path) -> EdgeSettings:
         config = self.config
