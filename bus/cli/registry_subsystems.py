@@ -12,6 +12,7 @@ from bus.registry.subsystems import (
     AgentAppointed,
     AgentDismissed,
     EndpointsSet,
+    RateSet,
     SubsystemAdded,
     SubsystemResumed,
     SubsystemRevoked,
@@ -20,7 +21,7 @@ from bus.registry.subsystems import (
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Systems of members: add, list, show, suspend, resume, revoke.")
+app = typer.Typer(no_args_is_help=True, help="Systems of members: add, list, show, limit, suspend, resume, revoke.")
 
 Subsystem = Annotated[str, typer.Argument(help="<class>/<member>/<subsystem>, for example gov/mps/population.")]
 
@@ -70,6 +71,22 @@ def endpoints(
 ) -> None:
     """Say where it listens, in place of what was there. A broker's own counts from its next start."""
     change(state, operator, reason, as_json, lambda _: [EndpointsSet(subsystem, tuple(addresses or ()))])
+
+
+@app.command()
+def limit(
+    subsystem: Subsystem,
+    reason: Reason,
+    calls_per_second: Annotated[
+        int, typer.Option(min=0, help="Calls a second over the whole bus, over all its grants; 0: no limit.")
+    ] = 0,
+    burst: Annotated[int, typer.Option(min=0, help="Calls at once; 0: as many as in a second.")] = 0,
+    operator: Operator = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """How much it may call, in place of what was there; its grants have limits of their own."""
+    change(state, operator, reason, as_json, lambda _: [RateSet(subsystem, calls_per_second, burst)])
 
 
 @app.command()

@@ -12,6 +12,7 @@
         certificates:                     # live TLS certificates
           - broker-1/chain.pem            # a PEM file, its first certificate; or
           - {sha256: 9f..., not_after: 2026-11-22T00:00:00Z}
+        quota: {calls_per_second: 500, burst: 1000}   # optional: what it may call as a peer, over all grants
         keys:                             # signing keys: SPKI in PEM, validity
           - {spki: broker-1/signing.pem, not_before: 2026-11-21T00:00:00Z, not_after: 2027-11-21T00:00:00Z}
     descriptors: [contracts.binpb]        # optional: FileDescriptorSets whose services' methods are all listed
@@ -30,7 +31,8 @@
     agents:
       - {agent: gov/mps/agent, for: [gov/mps/population]}
 
-Files are named relative to the YAML file; reading them is the caller's: `read` gives the bytes of a name.
+Files are named relative to the YAML file; reading them is the caller's: `read` gives the bytes of a name. Quotas are
+the whole bus's; what is read has one broker's share of them (bus.edge.quota_share).
 """
 
 import re
@@ -41,6 +43,7 @@ from bus.edge.endpoint import Endpoint, EndpointError, parse_endpoint
 from bus.edge.policy_methods import DescriptorError, methods_of
 from bus.edge.policy_model import PolicyDocument
 from bus.edge.policy_pem import PemError, parse_certificate_pem, parse_signing_key_pem
+from bus.edge.quota_share import divided
 from bus.edge.yaml_reader import Node, YamlFileError, parse_yaml
 from native.policy import Agent, Certificate, Grant, Method, MethodKind, PolicyTables, SigningKey, Subsystem
 from pki.identity import IdentityError, SubsystemId, verify_same_member, verify_trust_domain
@@ -57,9 +60,11 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DEFAULT_ALARM_MS: Final = 6 * 3_600_000
 _DEFAULT_REFUSE_MS: Final = 24 * 3_600_000
 _MAX_LIFETIME_MS: Final = 300_000
+_SUBSYSTEM: Final = ("broker", "active", "endpoints", "certificates", "keys", "quota")
 _KINDS: Final = ("unary", "server_stream", "client_stream")
 _U32: Final = 2**32 - 1
-_QUOTA: Final = {"calls_per_second": _U32, "burst": _U32, "calls_per_day": 10**15, "bytes_per_day": 10**15}
+_RATE: Final = {"calls_per_second": _U32, "burst": _U32}
+_QUOTA: Final = _RATE | {"calls_per_day": 10**15, "bytes_per_day": 10**15}
 
 
 def parse_policy(data: bytes, *, name: str, read: ReadFile) -> PolicyDocument:
@@ -89,7 +94,7 @@ def parse_policy(data: bytes, *, name: str, read: ReadFile) -> PolicyDocument:
         grants=grants,
         agents=agents,
     )
-    return PolicyDocument(reader.trust_domain, alarm, refuse, tables, reader.endpoints)
+    return PolicyDocument(reader.trust_domain, alarm, refuse, divided(tables), reader.endpoints)
 
 
 class _Reader:
@@ -107,11 +112,13 @@ class _Reader:
 
     def read_subsystems(self, section: Node) -> None:
         for node in section.items():
-            entry = node.mapping(required=("id",), optional=("broker", "active", "endpoints", "certificates", "keys"))
+            entry = node.mapping(required=("id",), optional=_SUBSYSTEM)
             identity = self._identity(entry["id"])
             if identity in self.subsystems:
                 entry["id"].fail(f"{identity.path} is listed a second time; merge both entries")
             is_broker = entry["broker"].boolean() if "broker" in entry else False
+            if is_broker and "quota" in entry:
+                entry["quota"].fail("a broker passes on what others call; limit them")
             endpoints = tuple(_endpoint(one) for one in _entries(entry, "endpoints"))
             if endpoints:
                 self.endpoints[identity.spiffe_id] = endpoints
@@ -122,6 +129,7 @@ class _Reader:
                 is_broker=is_broker,
                 # Envoy's cluster of a provider is called by the provider's DNS name (bus.edge.envoy_clusters).
                 cluster=identity.dns_name if endpoints and not is_broker else "",
+                **_quota(entry.get("quota"), _RATE),
             )
             self.certificates += [self._certificate(one, identity) for one in _entries(entry, "certificates")]
             self.keys += [self._key(one, identity) for one in _entries(entry, "keys")]
@@ -164,7 +172,7 @@ class _Reader:
             not_before_ms=not_before,
             not_after_ms=not_after,
             operator_made=entry["operator_made"].boolean() if "operator_made" in entry else False,
-            **_quota(entry.get("quota")),
+            **_quota(entry.get("quota"), _QUOTA),
         )
 
     def agents(self, node: Node) -> list[Agent]:
@@ -286,9 +294,9 @@ def _unique(section: Node, pattern: re.Pattern[str], hint: str) -> tuple[str, ..
     return tuple(found)
 
 
-def _quota(node: Node | None) -> dict[str, int]:
-    entry = node.mapping(optional=tuple(_QUOTA)) if node else {}
-    return {key: value.integer(0, _QUOTA[key]) for key, value in entry.items()}
+def _quota(node: Node | None, limits: Mapping[str, int]) -> dict[str, int]:
+    entry = node.mapping(optional=tuple(limits)) if node else {}
+    return {key: value.integer(0, limits[key]) for key, value in entry.items()}
 
 
 def _refuse_repeated_grants(section: Node, grants: tuple[Grant, ...]) -> None:

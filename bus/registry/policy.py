@@ -5,16 +5,19 @@
 2. Certificates and grants that are over are left out. Signing keys stay for a day after their end, so that what was
    signed in time is refused as late, not as unknown.
 3. What is not valid yet is in it: gates look at the clock themselves.
+4. Limits are one broker's share of what the registry says (bus.edge.quota_share).
 """
 
 from bus.edge.endpoint import Endpoint
 from bus.edge.policy_model import PolicyDocument
+from bus.edge.quota_share import divided
 from bus.registry.draft import Draft
 from bus.registry.state import CertificateEntry, GrantEntry, KeyEntry, RegistryState, SubsystemEntry
 from native.policy_types import Agent, Certificate, PolicyTables, SigningKey, Subsystem
 
 __all__ = [
     "agent_of",
+    "brokers_of",
     "certificate_of",
     "endpoints_of",
     "grant_ends",
@@ -43,23 +46,35 @@ def policy_document(state: RegistryState, now_ms: int) -> PolicyDocument:
         agents=tuple(agent_of(state, pair) for pair in state.agents),
     )
     return PolicyDocument(
-        instance.trust_domain, instance.alarm_after_ms, instance.refuse_after_ms, tables, endpoints_of(state)
+        instance.trust_domain, instance.alarm_after_ms, instance.refuse_after_ms, divided(tables), endpoints_of(state)
     )
 
 
+def brokers_of(state: RegistryState, now_ms: int) -> int:
+    """Rule 4: the brokers that count, as bus.edge.quota_share counts them in the whole policy."""
+    several = (one for one in state.subsystems.values() if one.is_broker and _active(state, one))
+    certified = (any(now_ms <= state.certificates[each].not_after_ms for each in one.certificates) for one in several)
+    return max(1, sum(certified))
+
+
 def subsystem_of(state: RegistryState, entry: SubsystemEntry) -> Subsystem:
-    """Rule 1."""
+    """Rule 1; its limits are the whole ones."""
     identity = entry.identity
     return Subsystem(
         id=identity.spiffe_id,
         member=identity.spiffe_id.removesuffix(identity.subsystem),
-        active=entry.revoked_ms is None
-        and entry.suspended_ms is None
-        and state.members[entry.member].suspended_ms is None,
+        active=_active(state, entry),
         is_broker=entry.is_broker,
         # Envoy's cluster of a provider is called by the provider's DNS name (bus.edge.envoy_clusters).
         cluster=identity.dns_name if entry.endpoints and not entry.is_broker else "",
+        calls_per_second=entry.calls_per_second,
+        burst=entry.burst,
     )
+
+
+def _active(state: RegistryState, entry: SubsystemEntry) -> bool:
+    suspended = entry.suspended_ms is not None or state.members[entry.member].suspended_ms is not None
+    return entry.revoked_ms is None and not suspended
 
 
 def certificate_of(state: RegistryState, digest: bytes, entry: CertificateEntry) -> Certificate:

@@ -7,7 +7,8 @@
 3. What ends by the clock leaves when its end has passed, at the next `follow`, whether anything was recorded or not.
 4. Whose part of the policy is another one now is told with each answer. It may name a reader too many, never one too
    few.
-5. Anything raised leaves nothing half done: the next `follow` compiles in full.
+5. Limits are divided among brokers: another number of them that count, and everything is compiled anew.
+6. Anything raised leaves nothing half done: the next `follow` compiles in full.
 """
 
 import heapq
@@ -16,9 +17,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from bus.edge.quota_share import grant_share, subsystem_share
 from bus.registry.draft import Draft
 from bus.registry.policy import (
     agent_of,
+    brokers_of,
     certificate_of,
     grant_ends,
     key_ends,
@@ -70,12 +73,14 @@ class LivePolicy:
         self._whole: PolicyCutter | None = None
         self._ends: list[tuple[int, int, Any]] = []
         self._standing: dict[str, set[Any]] = {}
+        self._brokers = 0
 
     def follow(self, state: RegistryState, now_ms: int) -> LiveTables:
         """The tables for `state`, which is not older than the one before; PolicyError, Refusal(NOT_FOUNDED)."""
         before, builder = self._state, self._builder
         self._state = self._builder = None
-        if before is None or builder is None or builder.wasteful:
+        former, self._brokers = self._brokers, brokers_of(state, now_ms)
+        if before is None or builder is None or builder.wasteful or former != self._brokers:
             builder = self._compile(state, now_ms)
             encoded = builder.encode()
             Policy(encoded)  # points included, which are not looked at again
@@ -115,7 +120,7 @@ class LivePolicy:
         for path, entry in subsystems.items():
             now = subsystem_of(state, entry)
             if path not in before.subsystems or now != subsystem_of(before, before.subsystems[path]):
-                builder.put_subsystem(now)
+                builder.put_subsystem(subsystem_share(now, self._brokers))
                 touched.subsystem(path)
         for _, method in _changed(before.methods, state.methods):
             builder.put_method(method)
@@ -142,7 +147,7 @@ class LivePolicy:
         former, newer = getattr(before, kind.name), getattr(state, kind.name)
         for key, entry in _changed(former, newer):
             if now_ms <= (end := kind.ends(entry)):
-                _put(kind, builder, state, key, entry)
+                self._put(kind, builder, state, key, entry)
                 self._standing[kind.name].add(key)
                 heapq.heappush(self._ends, (end, _TIMED.index(kind), key))
                 touched.entry(kind, entry)
@@ -159,6 +164,14 @@ class LivePolicy:
             entry = getattr(state, kind.name).get(key)
             if entry is not None and kind.ends(entry) < now_ms:
                 self._drop(kind, builder, key, entry, touched)
+
+    def _put(self, kind: _Kind, builder: TableBuilder, state: RegistryState, key: Any, entry: Any) -> None:
+        if kind is _CERTIFICATES:
+            builder.put_certificate(certificate_of(state, key, entry))
+        elif kind is _KEYS:
+            builder.put_key(key_of(state, key, entry))
+        else:
+            builder.put_grant(grant_share(entry.grant, self._brokers))
 
     def _drop(self, kind: _Kind, builder: TableBuilder, key: Any, entry: Any, touched: "_Touched") -> None:
         if key not in self._standing[kind.name]:
@@ -218,15 +231,6 @@ class _Touched:
         for path in self._named:
             readers.update(whole.readers(ids[path]))
         return frozenset(readers)
-
-
-def _put(kind: _Kind, builder: TableBuilder, state: RegistryState, key: Any, entry: Any) -> None:
-    if kind is _CERTIFICATES:
-        builder.put_certificate(certificate_of(state, key, entry))
-    elif kind is _KEYS:
-        builder.put_key(key_of(state, key, entry))
-    else:
-        builder.put_grant(entry.grant)
 
 
 def _changed(before: Mapping[K, V], after: Mapping[K, V]) -> Iterator[tuple[K, V]]:

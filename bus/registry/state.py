@@ -62,6 +62,10 @@ class SubsystemEntry:
     services: tuple[str, ...] = ()
     """Offered by it, in the order of the offers."""
     certificates: tuple[bytes, ...] = ()
+    calls_per_second: int = 0
+    """What it may call as a peer over the whole bus, over all its grants; 0: no limit."""
+    burst: int = 0
+    """Calls at once; 0: as many as in a second."""
 
     @property
     def member(self) -> str:

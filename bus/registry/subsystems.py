@@ -1,4 +1,4 @@
-"""Changes: subsystems, where they listen, and which of a member's subsystems carries for others as an agent."""
+"""Changes: subsystems, where they listen, how much they may call, and which one carries for others as an agent."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -7,7 +7,7 @@ from bus.edge.endpoint import parse_endpoint
 from bus.registry.change import Change
 from bus.registry.draft import Draft
 from bus.registry.refusal import Refusal, RefusalReason
-from bus.registry.shapes import verify_endpoints
+from bus.registry.shapes import verify_endpoints, verify_number
 from bus.registry.state import SubsystemEntry
 from pki.identity import IdentityError, SubsystemId, verify_same_member
 
@@ -15,11 +15,14 @@ __all__ = [
     "AgentAppointed",
     "AgentDismissed",
     "EndpointsSet",
+    "RateSet",
     "SubsystemAdded",
     "SubsystemResumed",
     "SubsystemRevoked",
     "SubsystemSuspended",
 ]
+
+_U32 = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,34 @@ class EndpointsSet(Change):
     def apply(self, draft: Draft, at_ms: int) -> None:
         endpoints = tuple(parse_endpoint(one) for one in self.endpoints)
         draft.subsystems.put(self.subsystem, replace(draft.subsystems[self.subsystem], endpoints=endpoints))
+
+
+@dataclass(frozen=True, slots=True)
+class RateSet(Change):
+    """How much it may call as a peer, over all its grants and whomever it carries for, in place of what was there.
+
+    Over the whole bus; 0 calls a second means no limit, a burst of 0 as many at once as in a second.
+    """
+
+    kind: ClassVar[str] = "subsystem.rate-set"
+    subsystem: str
+    calls_per_second: int = 0
+    burst: int = 0
+
+    def verify(self, draft: Draft, at_ms: int) -> None:
+        found = draft.subsystem(self.subsystem)
+        verify_number(self.calls_per_second, "calls_per_second", _U32)
+        verify_number(self.burst, "burst", _U32)
+        if self.burst and not self.calls_per_second:
+            raise Refusal(RefusalReason.MALFORMED, "a burst bounds nothing without calls_per_second; give both")
+        if found.is_broker:
+            raise Refusal(RefusalReason.IS_BROKER, "a broker passes on what others call; limit them")
+        if (found.calls_per_second, found.burst) == (self.calls_per_second, self.burst):
+            raise Refusal(RefusalReason.NO_CHANGE, f"{self.subsystem} has this limit already")
+
+    def apply(self, draft: Draft, at_ms: int) -> None:
+        found = draft.subsystems[self.subsystem]
+        draft.subsystems.put(self.subsystem, replace(found, calls_per_second=self.calls_per_second, burst=self.burst))
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,25 @@ def test_grant_gets_a_quota_and_ends(nation: Commands) -> None:
     assert "revoke it first" in nation.refused("service", "withdraw", "gov/mps/population", SERVICE, *WHY)
 
 
+def test_subsystem_gets_a_limit_that_the_gate_has_when_the_command_ends(nation: Commands) -> None:
+    def in_gate() -> tuple[int, int]:
+        found = policy(nation)
+        index = found.find_subsystem("spiffe://bus.test.example/gov/mps/portal")
+        assert index is not None
+        return found.subsystem(index).calls_per_second, found.subsystem(index).burst
+
+    before = nation.json("history")[-1]["position"]
+    nation.json("subsystem", "limit", "gov/mps/portal", "--calls-per-second", 200, "--burst", 300, *WHY)
+    assert in_gate() == (200, 300)
+    assert nation.json("subsystem", "show", "gov/mps/portal")["calls_per_second"] == 200
+    assert nation.json("subsystem", "show", "gov/mps/portal", "--at", before)["calls_per_second"] == 0
+    (event,) = nation.json("history", "--after", before)
+    assert (event["kind"], event["operator"]) == ("subsystem.rate-set", "ops:lan")
+    assert "limit them" in nation.refused("subsystem", "limit", "gov/ndc/broker-1", "--calls-per-second", 1, *WHY)
+    nation.json("subsystem", "limit", "gov/mps/portal", *WHY)
+    assert in_gate() == (0, 0)
+
+
 def test_key_and_certificate_are_revoked_by_their_first_digits(nation: Commands) -> None:
     layout = Layout(nation.state)
     portal = SubsystemId("bus.test.example", "gov", "mps", "portal")

@@ -8,7 +8,7 @@ import pytest
 
 from bus.edge.endpoint import Endpoint
 from bus.edge.policy_file import YamlFileError, parse_policy
-from bus.edge.policy_model import PolicyDocument, ScopeIndex, scope_for
+from bus.edge.policy_model import PolicyDocument
 from native.policy import Grant, Method, MethodKind, PolicyTables, Subsystem
 from pki.authority import Authority
 from pki.credentials import issue_credentials
@@ -104,16 +104,21 @@ def test_a_whole_policy_is_read(parse: Parse) -> None:
     assert next((key.subsystem, len(key.point)) for key in tables.keys) == (broker.id, 65)
 
 
+def part(tables: PolicyTables, reader: str) -> PolicyTables:
+    """What this subsystem gets of them."""
+    return read_tables(PolicyCutter(build_tables(tables)).cut(reader, bytes(16)))
+
+
 def test_a_scope_holds_what_its_subsystem_needs_and_no_more(parse: Parse) -> None:
     tables = parse(POLICY).tables
-    civil = scope_for(tables, "spiffe://bus.test.example/gov/moj/civil-status")
+    civil = part(tables, "spiffe://bus.test.example/gov/moj/civil-status")
     assert [one.id.rsplit("/", 1)[1] for one in civil.subsystems] == ["broker-1", "population", "civil-status"]
     assert [one.subsystem.rsplit("/", 1)[1] for one in civil.certificates] == ["broker-1", "civil-status"]
-    population = scope_for(tables, "spiffe://bus.test.example/gov/mps/population")
+    population = part(tables, "spiffe://bus.test.example/gov/mps/population")
     assert [one.subsystem.rsplit("/", 1)[1] for one in population.certificates] == ["broker-1", "population", "agent"]
     assert len(population.keys) == 3
     assert population.grants == tables.grants
-    agent = scope_for(tables, "spiffe://bus.test.example/gov/mps/agent")
+    agent = part(tables, "spiffe://bus.test.example/gov/mps/agent")
     assert agent.grants == ()
     assert agent.methods == ()
 
@@ -153,6 +158,24 @@ WRONG = [
 ]
 
 
+def test_rate_of_a_subsystem_is_read_and_divided_among_its_brokers(parse: Parse) -> None:
+    limited = POLICY.replace("    active: false\n", "    quota: {calls_per_second: 7, burst: 9}\n")
+    second = limited.replace("sha256: abab", "sha256: cdab").replace(
+        "gov/mps/agent", "gov/ndc/broker-2\n    broker: true", 1
+    )
+    for text, expected in ((limited, (7, 9, 5, 10)), (second.split("agents:")[0], (4, 5, 3, 5))):
+        tables = parse(text).tables
+        (civil,) = [one for one in tables.subsystems if one.id.endswith("civil-status")]
+        (grant,) = tables.grants
+        assert (civil.calls_per_second, civil.burst, grant.calls_per_second, grant.burst) == expected
+
+
+def test_rate_of_a_broker_is_refused(parse: Parse) -> None:
+    with pytest.raises(YamlFileError) as caught:
+        parse(POLICY.replace("    broker: true\n", "    broker: true\n    quota: {calls_per_second: 7}\n"))
+    assert caught.value.line == 8
+
+
 @pytest.mark.parametrize(("right", "wrong", "line"), WRONG)
 def test_what_is_wrong_is_refused_at_its_line(parse: Parse, right: str, wrong: str, line: int) -> None:
     assert right in POLICY
@@ -184,24 +207,3 @@ def test_a_grant_twice_is_refused(parse: Parse) -> None:
 def test_yaml_that_is_more_than_plain_is_refused(parse: Parse, text: str) -> None:
     with pytest.raises(YamlFileError):
         parse(text)
-
-
-def test_scopes_of_a_large_policy_cost_what_they_hold() -> None:
-    ids = [f"spiffe://bus.test.example/gov/m{number}/s" for number in range(2_000)]
-    broker = Subsystem("spiffe://bus.test.example/gov/ndc/broker-1", "spiffe://bus.test.example/gov/ndc/", True, True)
-    tables = PolicyTables(
-        subsystems=(broker, *(Subsystem(one, one.removesuffix("s")) for one in ids)),
-        methods=(Method("/test.v1.EchoService/Say"),),
-        grants=tuple(
-            Grant(f"g{n}", ids[n % 2_000], ids[(n * 7 + 1) % 2_000], ("/test.v1.EchoService/Say",), ("p",), 0, 1)
-            for n in range(50_000)
-        ),
-    )
-    index = ScopeIndex(tables)
-    scopes = {one: index.scope(one) for one in ids}
-    assert sum(len(scope.grants) for scope in scopes.values()) == sum(
-        len({grant.client, grant.provider}) for grant in tables.grants
-    )
-    assert all(broker in scope.subsystems for scope in scopes.values())
-    one = scopes[ids[5]]
-    assert [grant for grant in tables.grants if ids[5] in (grant.client, grant.provider)] == list(one.grants)
