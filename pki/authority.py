@@ -4,6 +4,9 @@
 made whole in a staging directory and renamed into place: a crash leaves either no authority
 or all of it, and of two processes that start at once both end up with the same one.
 
+root.pem and issuing.pem may hold several, so that old and new overlap (pki.succession): the
+current one of each is that whose key is beside it, wherever it stands in the file.
+
 The root key signs issuing CAs and nothing else, and is not read to issue: an operator may
 move root-key.pem to a safe, and everything here goes on. KNOWN: until somebody does, whoever
 reads this directory is the authority; its permissions are all that protects it.
@@ -33,7 +36,7 @@ from pki.keys import (
 from pki.profiles import MAX_TLS_VALIDITY, TlsIdentity, verify_csr, verify_tls_certificate
 from pki.trust import TrustBundle, parse_pem_certificates
 
-__all__ = ["Authority", "IssuedCertificate"]
+__all__ = ["ISSUER_LIFETIME", "ROOT_LIFETIME", "Authority", "IssuedCertificate", "load_bundle"]
 
 ROOT_LIFETIME = timedelta(days=3650)
 ISSUER_LIFETIME = timedelta(days=1825)
@@ -52,7 +55,7 @@ class IssuedCertificate:
 class Authority:
     """Issues TLS certificates of one trust domain. Make it with `open`."""
 
-    __slots__ = ("_issuer_certificate", "_issuer_key", "trust")
+    __slots__ = ("_issuer_certificate", "_issuer_key", "issuer", "trust")
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class Authority:
                 "the issuing CA's key and certificate do not belong together: restore both from the same backup",
             )
         self.trust = trust
+        self.issuer = next(one for one in trust.issuers if one.certificate == issuer_certificate)
         self._issuer_certificate = issuer_certificate
         self._issuer_key = issuer_key
 
@@ -90,16 +94,12 @@ class Authority:
         root_key = directory / "root-key.pem"
         if root_key.exists():
             files.read_private(root_key)  # only for its permission check
-        issuing = parse_pem_certificates((directory / "issuing.pem").read_bytes())
-        trust = TrustBundle.verify(
-            trust_domain,
-            roots=parse_pem_certificates((directory / "root.pem").read_bytes()),
-            issuers=issuing,
-        )
-        # The newest comes first; older ones stay in the bundle until their leaves expire.
-        current = trust.issuers[0].certificate
+        # The key first: whoever makes a new one writes its certificate before it (pki.succession).
         key = load_private_key(files.read_private(directory / "issuing-key.pem"))
-        return cls(trust, current, key)
+        trust = load_bundle(directory, trust_domain)
+        # Former ones stay in the bundle until their leaves have expired.
+        own = (one.certificate for one in trust.issuers if one.certificate.public_key() == key.public_key())
+        return cls(trust, next(own, trust.issuers[0].certificate), key)
 
     @property
     def trust_domain(self) -> str:
@@ -150,6 +150,13 @@ class Authority:
         """As issue_tls, for a DER CSR that proves possession and asks for `subsystem`."""
         request = verify_csr(csr, expected=subsystem)
         return self.issue_tls(request.spki, request.subsystem, now=now, lifetime=lifetime)
+
+
+def load_bundle(directory: Path, trust_domain: str) -> TrustBundle:
+    """Whom the instance believes whose authority lies in `directory`; needs no key. ProfileError, OSError."""
+    issuers = parse_pem_certificates((directory / "issuing.pem").read_bytes())
+    roots = parse_pem_certificates((directory / "root.pem").read_bytes())
+    return TrustBundle.verify(trust_domain, roots=roots, issuers=issuers)
 
 
 def _create(directory: Path, trust_domain: str, now: datetime) -> None:

@@ -189,8 +189,14 @@ def issue_token(
     `secret`: 32 fresh random bytes. `server`: the path of the subsystem whose certificate the listener shows.
     """
     state = registry.state()
+    newcomer = _entry(state.subsystems.get(subsystem), subsystem)
+    if newcomer.is_broker and not newcomer.endpoints:
+        raise Refusal(
+            RefusalReason.MALFORMED,
+            f"a broker enrols with its address: first govbus subsystem endpoints {subsystem} HOST:PORT",
+        )
     token = Token(
-        subsystem=_entry(state.subsystems.get(subsystem), subsystem).identity,
+        subsystem=newcomer.identity,
         server=_entry(state.subsystems.get(server), server).identity,
         address=address,
         root=root,
@@ -202,7 +208,7 @@ def issue_token(
 
 def root_digest(authority: Authority) -> bytes:
     """What tokens pin: SHA-256 of the root above the current issuing CA."""
-    return authority.trust.issuers[0].root.fingerprint(SHA256())
+    return authority.issuer.root.fingerprint(SHA256())
 
 
 def _entry(found: SubsystemEntry | None, path: str) -> SubsystemEntry:
@@ -246,7 +252,7 @@ def certificate_added(issued: IssuedCertificate, authority: Authority) -> Certif
 
 
 def _issuer_key_id(authority: Authority) -> bytes:
-    key = authority.trust.issuers[0].certificate.public_key()
+    key = authority.issuer.certificate.public_key()
     assert isinstance(key, EllipticCurvePublicKey)  # noqa: S101 (the bundle's profile says so)
     return signing_key_id(encode_spki(key))
 

@@ -5,7 +5,7 @@
 3. What comes back is verified as strictly: chain under the pinned root, for the token's subsystem and our key; the
    snapshot by the policy key that came with it.
 4. The directory becomes what pki.credentials reads and `connect` and `serve` take: credentials, policy-key.pem,
-   snapshot.bin, config.yaml.
+   snapshot.bin, config.yaml. A broker's becomes what `govbus broker run` takes, too: broker.yaml, endpoints.json.
 
 A refusal leaves the signing key in the directory for the next try, and nothing else.
 """
@@ -24,7 +24,8 @@ import yaml
 from govbus.enrolment.v1 import enrolment_pb2 as pb
 from govbus.enrolment.v1 import enrolment_pb2_grpc as rpc
 
-from bus.edge.snapshot_files import peek_header
+from bus.edge.broker_file import BROKER_FILE
+from bus.edge.snapshot_files import ENDPOINTS, peek_header
 from bus.exchange.errors import CallError, Failure, Refused, RefusedLocally, exception_for
 from bus.exchange.meanings import meaning, parse_refusal
 from bus.exchange.reasons import Reason
@@ -140,6 +141,8 @@ def _send(token: Token, bundle: TrustBundle, request: pb.EnrolRequest, timeout: 
         ("grpc.ssl_target_name_override", token.server.dns_name),
         ("grpc.enable_retries", 0),
         ("grpc.enable_http_proxy", 0),
+        # A broker's snapshot is the whole policy; who sends it has proved to be the pinned instance.
+        ("grpc.max_receive_message_length", 1 << 30),
     ]
     with grpc.secure_channel(token.address, credentials, options) as channel:
         try:
@@ -198,7 +201,11 @@ def _write_policy(directory: Path, token: Token, answer: pb.EnrolResponse, accep
     files.write_atomic(directory / "policy-key.pem", pem, mode=files.PUBLIC)
     if answer.snapshot:
         files.write_atomic(directory / "snapshot.bin", answer.snapshot)
-    brokers = [{"identity": one.identity, "address": one.address} for one in answer.brokers]
+    own = token.subsystem.spiffe_id
+    broker = bool(answer.snapshot) and peek_header(answer.snapshot).scope == BROKER_SCOPE
+    # A broker asks through the others: its own certificate may be what it lacks. The only one asks through itself.
+    found = [one for one in answer.brokers if one.identity != own] or answer.brokers
+    brokers = [{"identity": one.identity, "address": one.address} for one in found]
     content: dict[str, object] = {
         "version": 1,
         "identity": token.subsystem.spiffe_id,
@@ -206,6 +213,7 @@ def _write_policy(directory: Path, token: Token, answer: pb.EnrolResponse, accep
         "signing_key": "signing-key.pem",
         "snapshot": "snapshot.bin",
         "policy_key": "policy-key.pem",
+        **({"scope": BROKER_SCOPE} if broker else {}),
         "client": {"brokers": brokers},
     }
     if answer.renewal_provider and brokers:
@@ -216,9 +224,26 @@ def _write_policy(directory: Path, token: Token, answer: pb.EnrolResponse, accep
             # A publisher brings it to the homes below its own state directory; to all others it comes through the bus.
             "snapshot": not _published_to(directory),
         }
-    if answer.listen:
+    if broker:
+        _write_broker(directory, own, answer)
+    elif answer.listen:
         content["provider"] = {"listen": answer.listen, "accept_operator_grants": accept_operator_grants}
+    _write_yaml(directory / CONFIG, content, "bus/exchange/config.py")
+
+
+def _write_broker(directory: Path, identity: str, answer: pb.EnrolResponse) -> None:
+    files.write_atomic(directory / ENDPOINTS, answer.endpoints)
+    content: dict[str, object] = {
+        "version": 1,
+        "identity": identity,
+        "listen": answer.listen,
+        "policy_key": "policy-key.pem",
+        "snapshot": "snapshot.bin",
+        "endpoints": ENDPOINTS,
+    }
+    _write_yaml(directory / BROKER_FILE, content, "bus/edge/broker_file.py")
+
+
+def _write_yaml(path: Path, content: dict[str, object], where: str) -> None:
     text = yaml.dump(content, Dumper=_Plain, sort_keys=False)
-    files.write_atomic(
-        directory / CONFIG, f"# Made by enrolment; see bus/exchange/config.py for every key.\n{text}".encode()
-    )
+    files.write_atomic(path, f"# Made by enrolment; see {where} for every key.\n{text}".encode())

@@ -1,7 +1,7 @@
 """The registry's side of an instance that runs: its services on the bus, and the enrolment listener beside them.
 
     with RegistryServices(state, registry, authority, ...) as services:
-        services.tick()      # about once a second: renews its own certificate
+        services.tick()      # about once a second: renews its own certificate, brings the trust bundle
 
 It needs a publisher for the same state directory, which may start before or after; the services on the bus answer
 once their snapshot is there and their signing key has started (11 s after the very first start).
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self
 
@@ -35,8 +36,10 @@ from bus.registry.service_directory import Directory
 from bus.registry.service_home import HomePlan, provide_home
 from bus.registry.service_renewal import Renewal
 from bus.registry.service_snapshots import Published
+from bus.registry.trust_delivery import TrustDelivery
 from pki.authority import Authority
 from pki.identity import SubsystemId
+from pki.trust import parse_pem_certificates
 
 __all__ = ["ENROLMENT_PORT", "REGISTRY_PATH", "RegistryServices"]
 
@@ -75,6 +78,7 @@ class RegistryServices:
         listen = listen or Endpoint("127.0.0.1", ports[path])
         self._plan = HomePlan(identity, self.home, listen, policy_key_point, _ACT)
         self._registry, self._authority, self._clock_ms = registry, authority, clock_ms
+        self._trust = TrustDelivery(state, identity.trust_domain)
         self._snapshots = state / "snapshots"
         self._wait = wait_published(self._snapshots)
         self._enroller = Enroller(registry, authority, self._wait, clock_ms)
@@ -88,6 +92,7 @@ class RegistryServices:
         """Record what is missing and listen; Refusal, DatabaseUnavailable, OSError."""
         provide_home(self._plan, self._registry, self._authority(), self._clock_ms, self._wait)
         self._grant_own()
+        self._trust.look()
         self._look_at = time.monotonic() + _LOOK_SECONDS
         self._listener = EnrolmentServer(
             self._enroller,
@@ -101,8 +106,9 @@ class RegistryServices:
         self._thread.start()
 
     def tick(self) -> None:
-        """Renew what ends; whatever `start` raises."""
-        if time.monotonic() >= self._look_at:
+        """Renew what ends, bring the newest trust bundle; whatever `start` raises."""
+        self._trust.look()
+        if time.monotonic() >= self._look_at or self._revoked():
             self._look_at = time.monotonic() + _LOOK_SECONDS
             provide_home(self._plan, self._registry, self._authority(), self._clock_ms, self._wait)
 
@@ -126,6 +132,11 @@ class RegistryServices:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _revoked(self) -> bool:
+        """Whether its own certificate left the policy: its issuing CA was revoked, for one."""
+        leaf = parse_pem_certificates((self.home / "tls" / "chain.pem").read_bytes())[0]
+        return sha256(leaf).digest() not in self._registry.newest.certificates
 
     def _grant_own(self) -> None:
         """Whoever takes part may look after its own credentials and policy, also who joined before that could be."""
