@@ -128,6 +128,10 @@ class PolicyView:
         start = self._sections[section].offset + i * size
         return self._b[start : start + size]
 
+    def records(self, section: int) -> list[bytes]:
+        """All of a section's, in order."""
+        return [self._record(section, i) for i in range(self._sections[section].count)]
+
     def _u32(self, section: int, i: int, at: int) -> int:
         return int(struct.unpack_from("<I", self._record(section, i), at)[0])
 

@@ -4,7 +4,8 @@
 #  1. itself, the brokers, and its member's agents that it is or has, with certificates and keys;
 #  2. the grants that name it, and the subsystem at the other end of each with its keys, no certificates;
 #  3. whom an agent of these pairs carries for, with keys; the methods and purposes of those grants.
-# Records keep the order that they have in the whole. The whole was checked; what is cut from it needs no check.
+# Records keep the order that they have in the whole; certificates and keys lie by subsystem. The whole was checked; what
+# is cut from it needs no check. The readable definition is native/_policy_cut_py.py.
 # Who needs what is found by lists over the whole, made once (gb_cut_open), so a part costs what it holds.
 
 cdef extern from "<stdlib.h>" nogil:

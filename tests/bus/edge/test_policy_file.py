@@ -9,7 +9,8 @@ import pytest
 from bus.edge.endpoint import Endpoint
 from bus.edge.policy_file import YamlFileError, parse_policy
 from bus.edge.policy_model import PolicyDocument
-from native.policy import Grant, Method, MethodKind, PolicyTables, Subsystem
+from native._policy_cut_py import read_tables
+from native.policy import MethodKind, PolicyCutter, PolicyTables, build_tables
 from pki.authority import Authority
 from pki.credentials import issue_credentials
 from pki.identity import SubsystemId
