@@ -9,6 +9,7 @@ import typer
 
 from bus.cli.output import error_lines
 from bus.engines.broker import Broker
+from bus.engines.broker_keeper import BrokerKeeper
 
 __all__ = ["app"]
 
@@ -34,7 +35,7 @@ def run(
     # Blocked before any thread starts: the signals wait for sigwait below, whoever gets them.
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    with error_lines(_MISSING), Broker(directory) as broker:
+    with error_lines(_MISSING), Broker(directory) as broker, BrokerKeeper(directory):
         config = broker.config
         typer.echo(f"ready: {config.identity.path} on {config.listen}, policy version {broker.snapshot_version}")
         signal.sigwait(signals)

@@ -8,11 +8,12 @@ import getpass
 import json
 import os
 import sys
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from bus.exchange.errors import CallError  # isort: skip - before gRPC
 
@@ -26,8 +27,9 @@ from bus.registry.enrolment_tokens import TOKEN_LIFETIME_MS
 from bus.registry.fold import Act
 from bus.registry.refusal import Refusal
 from bus.registry.service_run import ENROLMENT_PORT
+from bus.up.layout import Layout
 from pki.enrolment import TokenMalformed
-from pki.trust import parse_pem_certificates
+from pki.trust import TrustBundle
 
 __all__ = ["app", "enrol"]
 
@@ -57,6 +59,7 @@ def issue(
     with error_lines():
         layout = layout_of(state)
         act = Act(operator or f"local:{getpass.getuser()}", reason)
+        server = f"{layout.expect().broker.rpartition('/')[0]}/registry"
         try:
             with open_registry(layout) as registry:
                 issued_ms = now_ms()
@@ -64,9 +67,9 @@ def issue(
                     registry,
                     subsystem,
                     act,
-                    server=f"{layout.expect().broker.rpartition('/')[0]}/registry",
+                    server=server,
                     address=address or _kept_address(layout.state),
-                    root=_root(layout.state),
+                    root=_root(layout.state, server),
                     secret=os.urandom(_SECRET_BYTES),
                     now_ms=issued_ms,
                 )
@@ -116,7 +119,9 @@ def _kept_address(home: Path) -> str:
         raise Unable("no enrolment listener has run here; name its host:port with --address") from error
 
 
-def _root(home: Path) -> bytes:
-    """Read without any key: whoever may hand out tokens need not be able to issue certificates."""
-    (root_certificate,) = parse_pem_certificates((home / "authority" / "root.pem").read_bytes())[:1]
-    return sha256(root_certificate).digest()
+def _root(home: Path, server: str) -> bytes:
+    """The root above what the listener shows now. Without any key: who hands out tokens need not issue certificates."""
+    shown = home / "subsystems" / server.replace("/", ".")
+    bundle = TrustBundle.verify_pem(Layout(home).expect().trust_domain, (shown / "trust.pem").read_bytes())
+    leaf = x509.load_pem_x509_certificate((shown / "tls" / "chain.pem").read_bytes())
+    return bundle.issuer_of(leaf).root.fingerprint(SHA256())

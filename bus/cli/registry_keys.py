@@ -1,11 +1,13 @@
-"""`govbus key` and `govbus cert`: what subsystems sign and connect with. Both come in by enrolment only, never here:
-a key enters with a proof that its holder has it.
+"""`govbus key` and `govbus cert`: what subsystems sign and connect with. Both come in by enrolment and by calls of
+their owners, never by the operator: a key enters with a proof that its holder has it.
 """
 
 from typing import Annotated
 
 import typer
 
+from bus.cli import registry_authority
+from bus.cli.key_rotate import rotate
 from bus.cli.output import Unable, error_lines
 from bus.cli.registry_open import At, Operator, Reason, change, digest_like, list_entries, show_entry, view
 from bus.cli.up import JsonOption, StateOption
@@ -13,8 +15,8 @@ from bus.registry.keys import CertificateRevoked, IssuerRevoked, SigningKeyRevok
 
 __all__ = ["certs", "keys"]
 
-keys = typer.Typer(no_args_is_help=True, help="Signing keys: list, show, revoke. They come in by enrolment.")
-certs = typer.Typer(no_args_is_help=True, help="TLS certificates: list, show, revoke. They come in by enrolment.")
+keys = typer.Typer(no_args_is_help=True, help="Signing keys: list, show, revoke; rotate one's own.")
+certs = typer.Typer(no_args_is_help=True, help="TLS certificates: list, show, revoke; the CAs above.")
 
 KeyId = Annotated[str, typer.Argument(help="SHA-256 of its SPKI, or the first 8 or more hex digits.")]
 Digest = Annotated[str, typer.Argument(help="SHA-256 of the certificate, or the first 8 or more hex digits.")]
@@ -94,3 +96,10 @@ def revoke_issuer(
         except ValueError as error:
             raise Unable("write the issuing CA's key id as 64 hex digits; see `govbus cert show`") from error
     change(state, operator, reason, as_json, lambda _: [IssuerRevoked(key_id)])
+
+
+keys.command()(rotate)
+certs.command()(registry_authority.authorities)
+certs.command("new-issuer")(registry_authority.new_issuer)
+certs.command("new-root")(registry_authority.new_root)
+certs.command("retire-root")(registry_authority.retire)
