@@ -10,6 +10,7 @@ import typer
 
 from bus.cli import (
     broker,
+    contract,
     evidence,
     instance,
     ledger,
@@ -35,6 +36,7 @@ app = typer.Typer(name="govbus", no_args_is_help=True, add_completion=False, pre
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(instance.app, name="instance")
 app.add_typer(broker.app, name="broker")
+app.add_typer(contract.app, name="contract")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(enrolment.app, name="token")

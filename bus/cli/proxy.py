@@ -23,8 +23,9 @@ from bus.exchange import ConfigError, connect  # isort: skip - before gRPC
 from grpc import aio
 
 from bus.cli.call_caller import Caller, caller_at, home_of, provider_identity
+from bus.cli.contract_fetch import callable_services, fetch_contracts
 from bus.cli.output import Unable, echo_json, error_lines
-from bus.cli.proxy_reflection import fetch_contracts, reflect
+from bus.cli.proxy_reflection import reflect
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.edge.endpoint import EndpointError, parse_endpoint
 from bus.exchange.channel import ChannelView
@@ -84,13 +85,13 @@ async def _run(caller: Caller, said: dict[str, str], address: str, image: bytes 
     token = None if address.startswith("unix:") else secrets.token_urlsafe(_TOKEN_BYTES)
     async with connect(caller.config) as channel:
         view: ChannelView = channel.using(**said)  # type: ignore[arg-type]  # no callback is among them
-        services = sorted({one.method[1:].partition("/")[0] for one in caller.permitted()})
+        services = callable_services(caller)
         extra: list[Callable[[aio.Server], None]] = []
         without = ""
         try:
             purpose = said.get("purpose", caller.config.purpose)
-            images = [image] if image else await fetch_contracts(view, caller, purpose, _GRACE_S)
-            extra.append(reflect(images, services))
+            found = image or await fetch_contracts(view, caller, services, purpose, _GRACE_S)
+            extra.append(reflect(found, services))
         except Unable as error:
             without = str(error)
         server = ProxyServer(view, caller.identity.trust_domain, token=token, extra=extra)

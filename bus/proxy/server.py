@@ -30,6 +30,9 @@ __all__ = ["ProxyServer"]
 
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 _TRACEPARENT: Final = "traceparent"
+_OWN: Final = "/grpc."
+"""gRPC's own services (health, reflection and its versions) are no members': what is not served here is UNIMPLEMENTED,
+on which tools go on to the next version."""
 _DETAILS: Final = "grpc-status-details-bin"
 _propagator = TraceContextTextMapPropagator()
 
@@ -98,6 +101,8 @@ class _Forward(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         path = handler_call_details.method
+        if path.startswith(_OWN):
+            return None
 
         async def unary(body: bytes, context: _Context) -> bytes:
             evidence: list[CallEvidence] = []

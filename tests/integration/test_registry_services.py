@@ -1,6 +1,7 @@
 """The registry as a member's service: joined by token, asked and changed through the real gate like any other."""
 
 import asyncio
+import json
 import os
 import socket
 import ssl
@@ -34,8 +35,10 @@ from govbus.registry.v1 import (
     renewal_pb2,
     renewal_pb2_grpc,
 )
+from typer.testing import CliRunner
 from vn.administrative.v1 import administrative_pb2_grpc
 
+from bus.cli.main import app
 from bus.edge.instance import Instance, make_instance
 from bus.edge.ports import keep_ports
 from bus.edge.publisher import Publisher
@@ -185,6 +188,19 @@ def test_contract_is_served_byte_for_byte_as_registered(world: World) -> None:
     assert sha256(answer.file_descriptor_set).digest() == units.contract_sha256
     image = FileDescriptorSet.FromString(answer.file_descriptor_set)
     assert units.name in {f"{file.package}.{one.name}" for file in image.file for one in file.service}
+
+
+def test_developer_pulls_the_contracts_of_all_it_may_call(world: World, tmp_path: Path) -> None:
+    out = tmp_path / "contracts.binpb"
+    asked = ["contract", "pull", "--home", str(world.home), "--out", str(out), "--json"]
+    pulled = CliRunner().invoke(app, asked)
+    assert pulled.exit_code == 0, pulled.stderr
+    assert json.loads(pulled.stdout)["services"] == [DIRECTORY, RENEWAL]
+    image = FileDescriptorSet.FromString(out.read_bytes())
+    declared = {f"{file.package}.{one.name}" for file in image.file for one in file.service}
+    assert declared >= {DIRECTORY, RENEWAL}
+    unknown = CliRunner().invoke(app, [*asked[:2], "vn.none.v1.None", *asked[2:]])
+    assert (unknown.exit_code, "ENTRY_UNKNOWN" in unknown.stderr) == (2, True)
 
 
 def test_entry_that_is_not_there_is_said_by_the_registry_itself(world: World) -> None:

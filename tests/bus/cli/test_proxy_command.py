@@ -15,6 +15,7 @@ from bus.exchange.tls import TlsError  # noqa: F401  # isort: skip - before gRPC
 
 import grpc
 import pytest
+import pytest_asyncio
 from grpc import aio
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from vn.administrative.v1 import administrative_pb2 as pb
@@ -28,9 +29,12 @@ SAID = (("govbus-purpose", PURPOSE), ("govbus-case", "case-p2"))
 CAP_S = 30.0
 
 
-@pytest.fixture
-async def bus(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path / "an instance") as found:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    async with running(tmp_path_factory.mktemp("proxy") / "an instance") as found:
         yield found
 
 

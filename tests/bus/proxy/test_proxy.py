@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from bus.proxy import ProxyServer  # isort: skip - before gRPC
 
 import grpc
 import pytest
-from grpc import aio
+import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2
+from grpc import aio
 from vn.administrative.v1 import administrative_pb2 as pb
 from vn.administrative.v1 import administrative_pb2_grpc as rpc
 
@@ -18,9 +18,12 @@ from tests.integration.world import CALLER, CODE_LIST, PURPOSE, UNITS, Running, 
 SAID = (("govbus-purpose", PURPOSE), ("govbus-case", "case-p1"))
 
 
-@pytest.fixture
-async def bus(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path / "an instance") as found:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    async with running(tmp_path_factory.mktemp("proxy") / "an instance") as found:
         yield found
 
 
