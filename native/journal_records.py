@@ -84,8 +84,8 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """An admitted request. The bytes are those that travelled. `counted_bytes`: the size of its frames when it counts in
-    the day of the grant that it names (check 9), else None."""
+    """An admitted request. The bytes are those that travelled. `counted_bytes` is the size of its frames when it counts
+    in the day of the grant that it names (check 9), else None."""
 
     admission: Admission
     admission_bytes: bytes

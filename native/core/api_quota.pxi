@@ -40,6 +40,20 @@ cdef class QuotaTable:
         cdef object key = name.encode()
         gb_quota_move(self.table, kind, span_of(key), tokens)
 
+    def count(self, str name not None, u64 sequence, i64 intent_time_ms, u64 calls, u64 bytes):
+        """As the journal counts a durable record that no call of this table waits for; False: no row is left."""
+        cdef object key = name.encode()
+        cdef gb_span id = span_of(key)
+        cdef u32 bucket = gb_quota_bucket(self.table, GB_QUOTA_GRANT, id)
+        cdef gb_quota_stripe* stripe = gb_quota_stripe_of(self.table, bucket)
+        cdef gb_quota_row* row
+        gb_mutex_lock(&stripe.lock)
+        row = gb_quota_make(self.table, bucket, GB_QUOTA_GRANT, id, 0, gb_day(intent_time_ms))
+        if row != NULL:
+            gb_quota_add(row, sequence, intent_time_ms, calls, bytes)
+        gb_mutex_unlock(&stripe.lock)
+        return row != NULL
+
     def row(self, str name not None):
         """(day, calls, bytes, pending calls, pending bytes) of a grant, or None."""
         cdef object key = name.encode()

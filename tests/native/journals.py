@@ -68,10 +68,10 @@ RESPONSE_BYTES = encode_response_header(RESPONSE)
 RESPONSE_SIGNATURE = sign_batch(CLIENT_KEY, [("govbus/response/v1", RESPONSE_BYTES)])[0]
 
 
-def done(journal: JournalWriter, header: bytes, intent: tuple[int, int, bytes, bytes], **more: Any) -> Any:
+def done(journal: JournalWriter, header: bytes, answer: tuple[int, int, bytes, bytes], **more: Any) -> Any:
     """Submits the outcome of an intent whose provider answered."""
     return journal.submit_outcome(
-        header, intent[0], intent[1], response_header=RESPONSE_BYTES, signature=RESPONSE_SIGNATURE, messages=1, **more
+        header, answer[0], answer[1], response_header=RESPONSE_BYTES, signature=RESPONSE_SIGNATURE, messages=1, **more
     )
 
 
