@@ -8,11 +8,11 @@ import asyncio
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from govbus.registry.v1 import directory_pb2
 
-from bus.cli.call_caller import Caller, caller_at, choose, home_of, provider_identity
+from bus.cli.call_caller import Caller, NotPermitted, caller_at, choose, home_of, newest, provider_identity
 from bus.cli.call_contract import GET_CONTRACT, MethodName, contract_in, directory_route, installed_contract
 from bus.cli.call_describe import proto_of, template_of
 from bus.cli.call_json import json_of, parse_body, show_json
@@ -39,6 +39,8 @@ __all__ = ["call"]
 
 _INTERRUPTED: Final = 130
 _SILENT_S: Final = 2.0
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -90,7 +92,7 @@ def call(
     with error_lines(), _unusable_homes():
         caller = caller_at(home_of(home, layout_of(state), as_))
         if list_:
-            _list(caller, as_json)
+            _list(newest(caller), as_json)
             return
         if method is None:
             raise Unable("name a method as package.Service/Method; see --list")
@@ -106,14 +108,30 @@ def call(
         )
         try:
             if describe:
-                _describe(asyncio.run(_find(asked, name)), as_json)
+                _describe(_permitted(asked, lambda: asyncio.run(_find(asked, name))), as_json)
                 return
-            chosen = choose(caller.permitted(), name.path, asked.purpose, provider, grant)
-            outcome = asyncio.run(_call(asked, name, chosen, _text(body), as_json))
+            text = _text(body)
+            chosen = _permitted(
+                asked, lambda: choose(asked.caller.permitted(), name.path, asked.purpose, provider, grant)
+            )
+            found = _permitted(asked, lambda: asyncio.run(_find(asked, name)))
+            outcome = asyncio.run(_call(asked, found, chosen, text, as_json))
         except KeyboardInterrupt:
             typer.echo("govbus: interrupted; the provider may have acted", err=True)
             raise typer.Exit(_INTERRUPTED) from None
-        raise typer.Exit(tell(outcome, caller, evidence, as_json))
+        raise typer.Exit(tell(outcome, asked.caller, evidence, as_json))
+
+
+def _permitted(asked: _Asked, work: Callable[[], _T]) -> _T:
+    """What `work` gives; once more with a newer policy when the one that is here lists no grant for it."""
+    try:
+        return work()
+    except NotPermitted:
+        version = asked.caller.view.version
+        asked.caller = newest(asked.caller)
+        if asked.caller.view.version == version:
+            raise
+        return work()
 
 
 @contextmanager
@@ -198,8 +216,7 @@ async def _find(asked: _Asked, name: MethodName) -> MethodDescriptor:
     return contract_in(answer.file_descriptor_set, name, "what the directory keeps")
 
 
-async def _call(asked: _Asked, name: MethodName, chosen: tuple[str, str], body: str, as_json: bool) -> Outcome:
-    method = await _find(asked, name)
+async def _call(asked: _Asked, method: MethodDescriptor, chosen: tuple[str, str], body: str, as_json: bool) -> Outcome:
     request = parse_body(body, method.input_type)
     async with connect(asked.caller.config) as channel:
         view = asked.using(channel, asked.purpose, *chosen)
@@ -207,7 +224,7 @@ async def _call(asked: _Asked, name: MethodName, chosen: tuple[str, str], body: 
         outcome = Outcome(bool(method.server_streaming), [], None, None, 0.0)
         try:
             with _waiting():
-                await _answers(view, method, name.path, request, asked, outcome, as_json)
+                await _answers(view, method, request, asked, outcome, as_json)
         except CallError as error:
             outcome = replace(outcome, error=error)
         milliseconds = (time.monotonic() - began) * 1000
@@ -218,7 +235,6 @@ async def _call(asked: _Asked, name: MethodName, chosen: tuple[str, str], body: 
 async def _answers(
     view: ChannelView,
     method: MethodDescriptor,
-    path: str,
     request: Message,
     asked: _Asked,
     outcome: Outcome,
@@ -227,6 +243,7 @@ async def _answers(
     """Every answer as JSON into `outcome`; a stream's are printed as they come, unless one document is wanted."""
     parse = GetMessageClass(method.output_type).FromString
     pool = method.containing_service.file.pool
+    path = f"/{method.containing_service.full_name}/{method.name}"
     if not outcome.stream:
         made: Any = view.unary_unary(path, type(request).SerializeToString, parse)
         outcome.answers.append(json_of(await made(request, timeout=asked.timeout), pool))

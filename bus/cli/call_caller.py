@@ -2,24 +2,37 @@
 
 What stands here chooses; gate and provider permit. A call that says neither provider nor grant goes where exactly one
 grant fits its method and purpose; where several do, the caller says which, since each is another statement.
+A home that no publisher reaches gets its newest part through the bus (`newest`): for a list, and when nothing fits.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bus.exchange import ClientConfig, ConfigError, load_client_config  # isort: skip - before gRPC
+import typer
+
+from bus.exchange import CallError, ClientConfig, ConfigError, load_client_config  # isort: skip - before gRPC
 
 from bus.cli.output import Unable
-from bus.exchange.trust import SnapshotFile, SnapshotView, load_policy_key
+from bus.exchange.fetch import SnapshotFetcher
+from bus.exchange.signing_key import SigningKeyFile
+from bus.exchange.trust import SnapshotFile, SnapshotView
 from bus.up.layout import Layout
+from native.snapshot import SnapshotError
+from pki.errors import ProfileError
 from pki.identity import IdentityError, SubsystemId, parse_spiffe_id
 
-__all__ = ["Caller", "Permitted", "caller_at", "choose", "home_of"]
+__all__ = ["Caller", "NotPermitted", "Permitted", "caller_at", "choose", "home_of", "newest", "provider_identity"]
 
 _CONFIG: Final = "config.yaml"
+_FETCH_S: Final = 5.0
+
+
+class NotPermitted(Unable):
+    """The policy that is here lists no grant for it; a newer one may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +101,26 @@ def caller_at(home: Path) -> Caller:
     """Read configuration and snapshot; nothing is sent."""
     try:
         config = load_client_config(home / _CONFIG)
-        identity = config.identity
-        domain = parse_spiffe_id(identity.spiffe_id).trust_domain
-        snapshot = SnapshotFile(identity.snapshot, load_policy_key(identity.policy_key), domain, identity.spiffe_id)
-        return Caller(config, snapshot.load())
+        return Caller(config, SnapshotFile.of(config.identity).load())
     except ConfigError as error:
         raise Unable(f"{home / _CONFIG}: {error}") from error
+
+
+def newest(caller: Caller) -> Caller:
+    """With the newest policy that the registry has for it, where the home is one that fetches; else as it was."""
+    identity = caller.config.identity
+    if identity.renewal is None or not identity.renewal.snapshot:
+        return caller
+    snapshot = SnapshotFile.of(identity)
+    snapshot.load()
+    fetcher = SnapshotFetcher(identity, SigningKeyFile(identity.signing_key), snapshot)
+    try:
+        asyncio.run(asyncio.wait_for(fetcher.once(), _FETCH_S))
+    except TimeoutError:
+        typer.echo("govbus: the registry gave no newer policy in time; the one in this home counts", err=True)
+    except (CallError, SnapshotError, ProfileError, ValueError) as error:
+        typer.echo(f"govbus: no newer policy came ({error}); the one in this home counts", err=True)
+    return replace(caller, view=snapshot.current)
 
 
 def choose(
@@ -104,7 +131,7 @@ def choose(
         return provider, grant  # told both, there is nothing to choose; whether they fit is the gate's answer
     of_method = [one for one in permitted if one.method == method]
     if not of_method:
-        raise Unable(f"no grant in force lets this subsystem call {method[1:]}; see --list, or ask for a grant")
+        raise NotPermitted(f"no grant in force lets this subsystem call {method[1:]}; see --list, or ask for a grant")
     fitting = [
         one
         for one in of_method
@@ -116,7 +143,7 @@ def choose(
         said = " or ".join(f"--provider {one.provider} --grant {one.grant}" for one in fitting)
         raise Unable(f"{len(fitting)} grants fit; say which: {said}")
     said = "; ".join(f"--purpose {' or '.join(one.purposes)} for {one.provider} by {one.grant}" for one in of_method)
-    raise Unable(f"no grant fits what was said; there is {said}")
+    raise NotPermitted(f"no grant fits what was said; there is {said}")
 
 
 def provider_identity(caller: Caller, path: str) -> str:

@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from govbus.registry.v1 import admin_pb2, directory_pb2, renewal_pb2
 
-from bus.cli.call_caller import Permitted
+from bus.cli.call_caller import NotPermitted, Permitted
 from bus.cli.output import Unable
 
 __all__ = ["GET_CONTRACT", "MethodName", "contract_in", "directory_route", "installed_contract", "verify_callable"]
@@ -76,7 +76,7 @@ def directory_route(permitted: Sequence[Permitted], purpose: str) -> tuple[Permi
     if found:
         said = " or ".join(sorted({each for _, each in found}))
         raise Unable(f"the directory may be asked for {said}, not for this purpose; give --descriptor-set FILE")
-    raise Unable(
+    raise NotPermitted(
         "this subsystem has no grant for the directory, which keeps the contracts; give --descriptor-set FILE,"
         f" or ask the operator for a grant for {GET_CONTRACT}"
     )

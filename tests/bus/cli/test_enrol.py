@@ -8,6 +8,7 @@ from bus.exchange import connect_blocking, load_client_config  # isort: skip - b
 from govbus.registry.v1 import directory_pb2, directory_pb2_grpc
 
 from tests.bus.cli.conftest import Commands
+from tests.support.nation import echo_contract
 
 NEWCOMER = "gov/moh/vaccination"
 DIRECTORY = "govbus.registry.v1.DirectoryService"
@@ -38,6 +39,35 @@ def test_newcomer_joins_by_token_and_calls_through_the_bus(instance: Commands, t
         stub = directory_pb2_grpc.DirectoryServiceStub(channel.using(purpose="directory", case_id="first-call"))
         found = stub.ListSubsystems(directory_pb2.ListSubsystemsRequest(member="gov/moh"), timeout=20)
     assert [one.path for one in found.subsystems] == [NEWCOMER]
+    call_by_command(instance, tmp_path)
+
+
+def call_by_command(instance: Commands, folder: Path) -> None:
+    """The same by `govbus call`, with a contract and a grant that came after the newcomer."""
+    said = ("call", "--home", folder / "first", "--purpose", "directory")
+    told = instance.json(*said, f"{DIRECTORY}/ListSubsystems", '{"member": "gov/moh"}')
+    assert [one["path"] for one in told["answer"]["subsystems"]] == [NEWCOMER]
+    (folder / "echo.binpb").write_bytes(echo_contract())
+    instance.run("service", "add", folder / "echo.binpb", *WHY)
+    assert instance.json(*said, "--describe", "test.v1.EchoService/Say")["request"] == {"text": ""}
+    assert "no service test.v1.Nothing" in instance.refused(
+        *said,
+        "--descriptor-set",
+        folder / "echo.binpb",
+        "--provider",
+        "gov/ndc/registry",
+        "--grant",
+        "moh-reads",
+        "test.v1.Nothing/Say",
+    )
+    instance.run("subsystem", "add", "gov/moh/echo", *WHY)
+    instance.run("service", "offer", "gov/moh/echo", "test.v1.EchoService", *WHY)
+    grant = ("--client", NEWCOMER, "--provider", "gov/moh/echo", "--method", "/test.v1.EchoService/Say")
+    instance.run("grant", "add", "moh-echoes", *grant, "--purpose", "echo", *WHY)
+    listed = instance.json("call", "--home", folder / "first", "--list")
+    assert ("test.v1.EchoService/Say", "moh-echoes") in {(one["method"], one["grant"]) for one in listed}
+    refused = instance.json(*said[:3], "--purpose", "echo", "test.v1.EchoService/Say", status=3)
+    assert refused["error"]["said_by"] == "bus"  # nobody serves it
 
 
 def test_commands_say_what_is_wrong(instance: Commands, tmp_path: Path) -> None:
