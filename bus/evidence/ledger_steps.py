@@ -27,6 +27,7 @@ class LedgerCase:
     def checkpoint(self, bundle: Bundle) -> str | None:
         """17. One checkpoint for both proofs, signed by the ledger's key and by nobody whom nothing here verifies."""
         if not bundle.ledger_key:
+            self._may_be_absent()
             return None
         try:
             self.verifier = parse_verifier(bundle.ledger_key.decode("ascii"))
@@ -46,15 +47,25 @@ class LedgerCase:
 
     def intent(self, bundle: Bundle) -> str | None:
         """18."""
+        if self._intent is None:
+            self._may_be_absent()
+            return None
         return self._included(self._intent, bundle.intent_entry)
 
     def outcome(self, bundle: Bundle) -> str | None:
         """19."""
+        if self._outcome is None:
+            if bundle.outcome_entry:
+                self._may_be_absent()
+            return None
         return self._included(self._outcome, bundle.outcome_entry)
 
-    def _included(self, proof: EntryProof | None, entry: bytes) -> str | None:
-        if proof is None:
-            return None
+    def _may_be_absent(self) -> None:
+        """Proofs may be left out, unless the ledger is asked for by name: then who leaves them out hides something."""
+        if self._pinned is not None:
+            raise StepFailed("it holds no proof of the ledger whose key is pinned; ask for an export with --ledger")
+
+    def _included(self, proof: EntryProof, entry: bytes) -> str:
         try:
             verify_inclusion_at(self._checkpoint, proof.index, proof.path, entry)
         except ProofInvalid as error:

@@ -87,6 +87,23 @@ def test_an_open_call_is_proved_by_its_intent(call: RecordedCall, bundle: Bundle
     assert [step.name for step in found.steps if not step.present][-1] == "outcome in ledger"
 
 
+@pytest.mark.parametrize(
+    ("left_out", "step"),
+    [
+        (("ledger_key", "intent_proof", "outcome_proof"), "ledger checkpoint"),
+        (("intent_proof",), "intent in ledger"),
+        (("outcome_proof",), "outcome in ledger"),
+    ],
+)
+def test_proofs_left_out_do_not_pass_before_who_pins_the_ledger(
+    call: RecordedCall, bundle: Bundle, left_out: tuple[str, ...], step: str
+) -> None:
+    """A call forged with a stolen key stands in no ledger: its bundle would simply say nothing of one."""
+    stripped = replace(bundle, **dict.fromkeys(left_out, b""))
+    assert failing(stripped, call) == step
+    verify_bundle(encode_bundle(stripped), call.instance.policy_key_point)
+
+
 def test_a_call_that_is_not_in_the_ledger_yet_is_told(call: RecordedCall, tmp_path: Path) -> None:
     with Sequencer(tmp_path / "ledger", KEY) as sequencer:
         sequencer.integrate(entries(5), {})
