@@ -132,7 +132,7 @@ def verify_validity(not_before_ms: int, not_after_ms: int, at_ms: int) -> None:
 def _verify_text(text: str, what: str, longest: int) -> str:
     if not 1 <= len(text) <= longest or text != text.strip():
         raise _malformed(f"{what} has 1-{longest} characters, and no space at either end")
-    if any(unicodedata.category(one)[0] == "C" for one in text):
+    if any(unicodedata.category(one)[0] == "C" or unicodedata.category(one) in ("Zl", "Zp") for one in text):
         raise _malformed(f"{what} is one line of printable text")
     if not unicodedata.is_normalized("NFC", text):
         raise _malformed(f"{what} is written with composed characters (Unicode NFC)")

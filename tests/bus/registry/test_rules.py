@@ -66,6 +66,7 @@ REFUSED: dict[str, tuple[str, Callable[[], Change]]] = {
     "code in upper case": ("malformed", lambda: MemberAdded("gov", "MOH", "Bộ Y tế", "Ministry of Health")),
     "name with a line break": ("malformed", lambda: MemberAdded("gov", "moh", "Bộ\nY tế", "Ministry of Health")),
     "name with a direction override": ("malformed", lambda: MemberAdded("gov", "moh", "Bộ \u202eY tế", "Health")),
+    "name of two lines by Unicode": ("malformed", lambda: MemberAdded("gov", "moh", "Bộ\u2028Y tế", "Health")),
     "name decomposed": ("malformed", lambda: MemberAdded("gov", "moh", "Bo\u0323\u0302 Y te", "Health")),
     "name empty": ("malformed", lambda: MemberAdded("gov", "moh", "", "Ministry of Health")),
     "same names": ("no-change", lambda: MemberRenamed("gov/moj", "Bộ Tư pháp", "Ministry of Justice")),
