@@ -26,6 +26,7 @@ CALL_S: Final = 30.0
 _CONFIRM: Final = "/govbus.registry.v1.RenewalService/Confirm"
 _CASE: Final = "own-credentials"
 _TAKEN_UP_S: Final = 20.0
+_REACHED_S: Final = 3.0
 _ASK_AGAIN_S: Final = 0.2
 
 
@@ -58,13 +59,17 @@ async def confirm(config: ClientConfig, identity: Identity, signer: HeaderSigner
     for broker in config.brokers:
         end = time.monotonic() + _TAKEN_UP_S
         async with own_channel(replace(config, brokers=(broker,)), identity, signer) as channel:
+            try:
+                await asyncio.wait_for(channel.channel_ready(), _REACHED_S)
+            except TimeoutError:
+                continue  # what is down takes up the newest policy when it starts
             ask = channel.unary_unary(_CONFIRM, pb.ConfirmRequest.SerializeToString, pb.ConfirmResponse.FromString)
             while True:
                 try:
                     await ask(pb.ConfirmRequest(), timeout=CALL_S)
                 except CallError as error:
                     if error.reason is Reason.BROKER_UNREACHABLE:
-                        break  # what is down takes up the newest policy when it starts
+                        break  # it went down just now
                     if error.reason not in not_yet or time.monotonic() > end:
                         raise
                     await asyncio.sleep(_ASK_AGAIN_S)

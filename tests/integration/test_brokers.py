@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bus.exchange import BrokerAddress, connect_blocking, load_client_config, load_provider_config, serve  # isort: skip
@@ -19,42 +19,23 @@ import pytest
 from vn.administrative.v1 import administrative_pb2_grpc as rpc
 
 from bus.edge.broker_file import load_broker_config
-from bus.edge.ports import keep_ports
-from bus.engines.postgres import Postgres
 from bus.registry.members import MemberAdded
-from bus.registry.refusal import Refusal
-from bus.registry.subsystems import EndpointsSet, SubsystemAdded, SubsystemSuspended
-from tests.integration.world import BROKER, CALLER, PURPOSE, UNITS, Units, ask, nation
-from tests.support.joined import Joined, joined, snapshot_of, wait_until
-
-SECOND = "gov/ndc/broker-2"
+from bus.registry.subsystems import SubsystemSuspended
+from tests.integration.world import BROKER, CALLER, PURPOSE, UNITS, Units, ask
+from tests.support.elsewhere import SECOND, Elsewhere
+from tests.support.joined import snapshot_of, wait_until
 
 
-@dataclass
-class World:
-    joined: Joined
-    home: Path
-    address: str
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[World]:
-    base = tmp_path_factory.mktemp("brokers")
-    with joined(base / "a state", postgres_server.database("brokers"), nation(), BROKER) as running:
-        address = f"127.0.0.1:{keep_ports(running.instance.state, [SECOND])[SECOND]}"
-        running.record(SubsystemAdded(SECOND, is_broker=True))
-        with pytest.raises(Refusal, match="endpoints"):
-            running.enrol(SECOND, base / "nowhere")
-        running.record(EndpointsSet(SECOND, (address,)))
-        home = base / "another machine" / "broker"
-        running.wait_key(running.enrol(SECOND, home).signer.key_id)
-        yield World(running, home, address)
+@pytest.fixture
+def world(elsewhere: Elsewhere) -> Elsewhere:
+    """The session's."""
+    return elsewhere
 
 
 @contextmanager
-def second_broker(world: World) -> Iterator["subprocess.Popen[str]"]:
+def second_broker(world: Elsewhere) -> Iterator["subprocess.Popen[str]"]:
     """`govbus broker run`, ready; ended in order, if it still runs."""
-    command = [str(Path(sys.executable).with_name("govbus")), "broker", "run", str(world.home)]
+    command = [str(Path(sys.executable).with_name("govbus")), "broker", "run", str(world.broker_home)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(f"ready: {SECOND}")
@@ -67,7 +48,7 @@ def second_broker(world: World) -> Iterator["subprocess.Popen[str]"]:
 
 
 @contextmanager
-def provider(world: World) -> Iterator[None]:
+def provider(world: Elsewhere) -> Iterator[None]:
     """UNITS serves, on a thread of its own."""
     ready, stop = threading.Event(), threading.Event()
 
@@ -87,10 +68,10 @@ def provider(world: World) -> Iterator[None]:
         thread.join()
 
 
-def test_enrolled_broker_has_what_a_broker_needs_and_follows_the_policy(world: World) -> None:
-    config = load_broker_config(world.home)
-    assert str(config.listen) == world.address
-    assert load_client_config(world.home / "config.yaml").brokers == (
+def test_enrolled_broker_has_what_a_broker_needs_and_follows_the_policy(world: Elsewhere) -> None:
+    config = load_broker_config(world.broker_home)
+    assert str(config.listen) == world.broker_address
+    assert load_client_config(world.broker_home / "config.yaml").brokers == (
         BrokerAddress(
             world.joined.instance.subsystem_id(BROKER).spiffe_id,
             str(world.joined.registry.state().subsystems[BROKER].endpoints[0]),
@@ -99,18 +80,19 @@ def test_enrolled_broker_has_what_a_broker_needs_and_follows_the_policy(world: W
     with second_broker(world):
         position = world.joined.record(MemberAdded("gov", "mof", "Bộ Tài chính", "Finance"))
         took = wait_until(
-            lambda: snapshot_of(world.home).current.header.log_position >= position, "the whole policy at broker-2"
+            lambda: snapshot_of(world.broker_home).current.header.log_position >= position,
+            "the whole policy at broker-2",
         )
         print(f"the whole policy at the other broker after {took:.2f} s")
         endpoints = (world.joined.instance.state / "snapshots" / "endpoints.json").read_bytes()
-        assert (world.home / "endpoints.json").read_bytes() == endpoints
+        assert (world.broker_home / "endpoints.json").read_bytes() == endpoints
 
 
-def test_client_of_two_brokers_goes_on_when_one_is_killed(world: World) -> None:
+def test_client_of_two_brokers_goes_on_when_one_is_killed(world: Elsewhere) -> None:
     """Every call is answered: what finds its broker gone asks the other one."""
     instance = world.joined.instance
     config = load_client_config(instance.config(CALLER))
-    second = BrokerAddress(instance.subsystem_id(SECOND).spiffe_id, world.address)
+    second = BrokerAddress(instance.subsystem_id(SECOND).spiffe_id, world.broker_address)
     used: set[str] = set()
     with (
         provider(world),
@@ -134,7 +116,7 @@ def test_client_of_two_brokers_goes_on_when_one_is_killed(world: World) -> None:
             assert stub.GetUnit(ask(), timeout=30).unit.name
 
 
-def test_suspended_broker_is_told_nothing_new(world: World) -> None:
+def test_suspended_broker_is_told_nothing_new(world: Elsewhere) -> None:
     """A broker that is suspended is told nothing new: it has the whole policy of the country."""
     with second_broker(world):
         position = world.joined.record(SubsystemSuspended(SECOND))
@@ -143,7 +125,7 @@ def test_suspended_broker_is_told_nothing_new(world: World) -> None:
         position = world.joined.record(MemberAdded("gov", "moc", "Bộ Xây dựng", "Construction"))
         wait_until(lambda: last.last is not None and last.last.log_position >= position, "publication")
         time.sleep(2)
-        assert snapshot_of(world.home).current.header.log_position < position
+        assert snapshot_of(world.broker_home).current.header.log_position < position
 
 
 def broker_of(receipt: bytes) -> str:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,78 +24,31 @@ import pytest
 from govbus.registry.v1 import directory_pb2, directory_pb2_grpc, renewal_pb2, renewal_pb2_grpc
 from vn.administrative.v1 import administrative_pb2_grpc
 
-from bus.edge.ports import keep_ports
-from bus.engines.postgres import Postgres
 from bus.exchange.blocking import BlockingView
 from bus.exchange.rotation import next_key_path
-from bus.exchange.trust import SnapshotFile
 from bus.registry.grants import GrantMade, GrantRevoked
-from bus.registry.members import MemberAdded
 from bus.registry.own_grants import RENEWAL_PURPOSE
 from bus.registry.rotation import OVERLAP_MS
 from bus.registry.service_run import REGISTRY_PATH
-from bus.registry.services import ServiceOffered
-from bus.registry.subsystems import EndpointsSet, SubsystemAdded
 from native.codec import decode_signature
 from native.snapshot import SnapshotError
-from pki.credentials import Credentials
 from pki.enrolment import prove_possession
 from pki.keys import generate_private_key
 from pki.signer import FileSigner, KeySigner
-from tests.integration.world import BROKER, CALLER, Units, ask, nation
-from tests.support.joined import Joined, joined, snapshot_of, wait_until
+from tests.integration.world import CALLER, Units, ask
+from tests.support.elsewhere import HOUR, LIST, NEWCOMER, READ, UNITS_SERVICE, Elsewhere
+from tests.support.joined import snapshot_of, wait_until
 from tests.support.registered import now_ms
 
-NEWCOMER = "gov/moh/vaccination"
-READ = "registry.use"
-UNITS_SERVICE = "vn.administrative.v1.AdministrativeUnitService"
-LIST = "/govbus.registry.v1.DirectoryService/ListMembers"
-SETTLE_MS = 1_000
-HOUR = 3_600_000
 
-
-@dataclass
-class World:
-    joined: Joined
-    newcomer: Credentials
-    home: Path
-
-    @property
-    def snapshot(self) -> SnapshotFile:
-        """As the home has it now."""
-        return snapshot_of(self.home)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[World]:
-    base = tmp_path_factory.mktemp("elsewhere")
-    with joined(base / "a state", postgres_server.database("elsewhere"), nation(), BROKER) as running:
-        now, end = now_ms(), now_ms() + HOUR
-        port = keep_ports(running.instance.state, [NEWCOMER])[NEWCOMER]
-        running.record(
-            MemberAdded("gov", "moh", "Bộ Y tế", "Ministry of Health"),
-            SubsystemAdded(NEWCOMER),
-            EndpointsSet(NEWCOMER, (f"127.0.0.1:{port}",)),
-            ServiceOffered(NEWCOMER, UNITS_SERVICE),
-            GrantMade("read", NEWCOMER, REGISTRY_PATH, (LIST,), (READ,), now, end),
-        )
-        home = base / "another machine" / "vaccination"
-        newcomer = running.enrol(NEWCOMER, home)
-        settle(home)
-        running.wait_key(newcomer.signer.key_id)
-        yield World(running, newcomer, home)
-
-
-def settle(home: Path) -> None:
-    """Clocks do not differ here: let new keys be used soon."""
-    config = home / "config.yaml"
-    text = config.read_text()
-    assert "  snapshot: true\n" in text
-    config.write_text(text.replace("  snapshot: true\n", f"  snapshot: true\n  settle_ms: {SETTLE_MS}\n"))
+@pytest.fixture
+def world(elsewhere: Elsewhere) -> Elsewhere:
+    """The session's."""
+    return elsewhere
 
 
 @contextmanager
-def client(world: World) -> Iterator[BlockingView]:
+def client(world: Elsewhere) -> Iterator[BlockingView]:
     """The newcomer as a client, awake."""
     with connect_blocking(load_client_config(world.home / "config.yaml")) as channel:
         view = channel.using(purpose=READ, case_id="case-1")
@@ -121,7 +73,7 @@ def reason_of(call: Callable[[], Any]) -> Reason | None:
     return None
 
 
-def test_snapshot_follows_the_registry_with_nothing_but_the_bus(world: World) -> None:
+def test_snapshot_follows_the_registry_with_nothing_but_the_bus(world: Elsewhere) -> None:
     with client(world):
         for number in range(3):
             position = world.joined.record(
@@ -130,13 +82,13 @@ def test_snapshot_follows_the_registry_with_nothing_but_the_bus(world: World) ->
             began = time.monotonic()
             wait_until(partial(reflects, world.home, position), "the newer snapshot")
             print(f"in force elsewhere after {time.monotonic() - began:.2f} s")
-        before = world.snapshot.current.version
+        before = snapshot_of(world.home).current.version
         position = world.joined.record(GrantRevoked("more-0"))
         wait_until(partial(reflects, world.home, position), "the revocation")
-        assert world.snapshot.current.version > before
+        assert snapshot_of(world.home).current.version > before
 
 
-def test_floor_survives_a_restart(world: World) -> None:
+def test_floor_survives_a_restart(world: Elsewhere) -> None:
     """What was served is not served again once a newer one was, also by the next process."""
     path = world.home / "snapshot.bin"
     old = path.read_bytes()
@@ -155,25 +107,26 @@ def test_floor_survives_a_restart(world: World) -> None:
         path.write_bytes(new)
 
 
-def test_policy_too_old_to_serve_from_does_not_stop_its_own_replacement(world: World) -> None:
+def test_policy_too_old_to_serve_from_does_not_stop_its_own_replacement(world: Elsewhere) -> None:
     """Off for a day: neither age nor unknown keys of brokers and registry keep the newest policy away."""
     from bus.exchange.fetch import SnapshotFetcher
     from bus.exchange.signing_key import SigningKeyFile
 
     identity = load_client_config(world.home / "config.yaml").identity
-    snapshot = world.snapshot
+    snapshot = snapshot_of(world.home)
     position = world.joined.record(
         GrantMade("late", NEWCOMER, REGISTRY_PATH, (LIST,), ("other",), now_ms(), now_ms() + HOUR)
     )
     wait_until(
-        lambda: world.joined.publisher.last is not None and world.joined.publisher.last.log_position >= position, ""
+        lambda: world.joined.publisher.last is not None and world.joined.publisher.last.log_position >= position,
+        "",
     )
     fetcher = SnapshotFetcher(identity, SigningKeyFile(identity.signing_key), snapshot)
     assert asyncio.run(fetcher.once())
     assert snapshot.current.header.log_position >= position
 
 
-def test_provider_elsewhere_asks_at_once_for_a_grant_it_does_not_know(world: World) -> None:
+def test_provider_elsewhere_asks_at_once_for_a_grant_it_does_not_know(world: Elsewhere) -> None:
     """The gate admits by a policy that the provider has not heard of: it asks before it answers."""
 
     async def serve_and_call() -> None:
@@ -210,14 +163,19 @@ def test_provider_elsewhere_asks_at_once_for_a_grant_it_does_not_know(world: Wor
     asyncio.run(serve_and_call())
 
 
-def renewal(world: World, view: Any) -> Any:
+def renewal(world: Elsewhere, view: Any) -> Any:
     return renewal_pb2_grpc.RenewalServiceStub(view.using(purpose=RENEWAL_PURPOSE, idempotency_key=""))
 
 
-def request(world: World, key: KeySigner, **changed: Any) -> renewal_pb2.RotateKeyRequest:
+def request(world: Elsewhere, key: KeySigner, **changed: Any) -> renewal_pb2.RotateKeyRequest:
     """Right, but for what is changed."""
     now = now_ms()
-    said: dict[str, Any] = {"spki": key.spki, "first": now, "last": now + HOUR, "subsystem": world.newcomer.subsystem}
+    said: dict[str, Any] = {
+        "spki": key.spki,
+        "first": now,
+        "last": now + HOUR,
+        "subsystem": world.newcomer.subsystem,
+    }
     said |= {"signer": key} | changed
     proof = prove_possession(said["signer"], said["subsystem"], said["spki"], said["first"], said["last"])
     return renewal_pb2.RotateKeyRequest(
@@ -228,7 +186,7 @@ def request(world: World, key: KeySigner, **changed: Any) -> renewal_pb2.RotateK
     )
 
 
-def test_key_that_may_not_enter_is_refused_by_its_reason(world: World) -> None:
+def test_key_that_may_not_enter_is_refused_by_its_reason(world: Elsewhere) -> None:
     stranger = KeySigner(generate_private_key())
     fresh = KeySigner(generate_private_key())
     others = FileSigner.load(world.joined.instance.home(CALLER) / "signing-key.pem")
@@ -241,7 +199,10 @@ def test_key_that_may_not_enter_is_refused_by_its_reason(world: World) -> None:
         (request(world, fresh, spki=b""), Reason.KEY_WEAK),
         (request(world, fresh, signer=stranger), Reason.POSSESSION_UNPROVEN),
         (request(world, fresh, possession=b""), Reason.POSSESSION_UNPROVEN),
-        (request(world, fresh, subsystem=world.joined.instance.subsystem_id(CALLER)), Reason.POSSESSION_UNPROVEN),
+        (
+            request(world, fresh, subsystem=world.joined.instance.subsystem_id(CALLER)),
+            Reason.POSSESSION_UNPROVEN,
+        ),
         (request(world, fresh, last=now + 3 * 366 * 24 * HOUR), Reason.KEY_VALIDITY),
         (request(world, fresh, last=now - HOUR, first=now - 2 * HOUR), Reason.KEY_VALIDITY),
         (request(world, fresh, last=now + 5_000), Reason.KEY_VALIDITY),
@@ -254,7 +215,7 @@ def test_key_that_may_not_enter_is_refused_by_its_reason(world: World) -> None:
     assert world.joined.registry.state().position == before
 
 
-def test_rotation_that_nobody_notices(world: World) -> None:
+def test_rotation_that_nobody_notices(world: Elsewhere) -> None:
     """Calls go on without a failure while the key is made, announced, in force and taken up; the former one ends."""
     former = FileSigner.load(world.home / "signing-key.pem").key_id
     calls, stop = [0], threading.Event()
@@ -272,7 +233,8 @@ def test_rotation_that_nobody_notices(world: World) -> None:
         try:
             coming = FileSigner.load_or_create(next_key_path(world.home / "signing-key.pem"))
             wait_until(
-                lambda: FileSigner.load(world.home / "signing-key.pem").key_id == coming.key_id, "the new key in use"
+                lambda: FileSigner.load(world.home / "signing-key.pem").key_id == coming.key_id,
+                "the new key in use",
             )
             time.sleep(1.5)
             recorded = world.joined.registry.state()

@@ -1,6 +1,7 @@
 """An instance that runs with its registry on the bus, for tests of whoever joins it from elsewhere."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,7 +27,7 @@ from pki.credentials import Credentials
 from pki.signer import FileSigner
 from tests.support.registered import ACT, found_registry, now_ms
 
-__all__ = ["Joined", "joined", "wait_until"]
+__all__ = ["Joined", "joined", "snapshot_of", "wait_until"]
 
 
 @dataclass
@@ -82,8 +83,27 @@ def joined(state: Path, database: Database, nation: Nation, broker: str) -> Iter
         publisher = stack.enter_context(Publisher(instance.state, registry, signer, now_ms))
         services = RegistryServices(instance.state, registry, authority, signer.public_point, now_ms)
         stack.enter_context(services)
+        stack.enter_context(_ticking(services))
         stack.callback(services.release)
         yield Joined(instance, registry, publisher, services, stack.enter_context(Broker(instance.broker_home(broker))))
+
+
+@contextmanager
+def _ticking(services: RegistryServices) -> Iterator[None]:
+    """As the supervisor does."""
+    stopping = threading.Event()
+
+    def tick() -> None:
+        while not stopping.wait(0.3):
+            services.tick()
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
 
 
 def snapshot_of(home: Path) -> SnapshotFile:
