@@ -1,7 +1,8 @@
 """Another signing key for a subsystem that has one (protocol.md 1): what is asked is judged and recorded.
 
 rotate, first failure counts and nothing is recorded:
-1. the new key is a P-256 key, proved by itself over (subsystem, key, validity); at most two years
+1. the new key is a P-256 key, proved by itself over (subsystem, key, validity); at most two years, and it starts
+   within OVERLAP_MS: one laid up for later would outlive the rotations until then, whoever laid it up
 2. at most one rotation an hour, so that nobody fills everybody's snapshots with keys
 3. one transaction: the new key, which starts 10 s after it at the earliest, and the end of the former ones; a key that
    was ever known is refused there
@@ -53,6 +54,8 @@ class Rotator:
         """EnrolmentRefused; or the database's own errors. Answers when the key stands in the published policy."""
         state, now_ms = self._registry.state(), self._clock_ms()
         point = verified_key(proof, subsystem, now_ms)  # 1
+        if proof.not_before_ms > now_ms + OVERLAP_MS:  # 1
+            raise EnrolmentRefused(Reason.KEY_VALIDITY)
         key_id = signing_key_id(proof.spki)
         recent = [one for one in _keys_of(state, subsystem.path).values() if one.not_before_ms > now_ms - OVERLAP_MS]
         if len(recent) > 1 and key_id not in state.keys:  # 2
