@@ -1,4 +1,4 @@
-"""Step 3: attacks, one changed thing each, with real keys over real connections. Each must end in its exact reason.
+"""Step 4: attacks, one changed thing each, with real keys over real connections. Each must end in its exact reason.
 
 That nobody's provider was called is taken from Envoy's own count of requests sent on, and afterwards from the journal.
 """
@@ -10,14 +10,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from vn.administrative.v1.administrative_pb2 import ResolveUnitRequest
-from vn.administrative.v1.administrative_pb2_grpc import AdministrativeUnitServiceStub
-from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode
 from vn.population.v1.population_pb2 import GetPersonRequest
 
-from bus.demo.forge import ANSWERED, Forged, Line, forge, header_with_case
+from bus.demo.forge import ANSWERED, Forged, Line, forge, header_with_case, question_header
 from bus.demo.nation import (
     BROKER,
     GRANT_NEWBORN,
@@ -36,17 +33,12 @@ from bus.demo.nation import (
 from bus.demo.records import read_records
 from bus.demo.report import Claim, Report
 from bus.demo.screen import Screen
+from bus.demo.traffic import question, resolve
 from bus.demo.world import World
-from bus.exchange import CallError, TlsFiles, connect
-from bus.exchange.channel import ChannelView
+from bus.exchange import TlsFiles, connect
 from bus.exchange.reasons import Reason
-from native.headers import RequestHeader
-from pki.authority import Authority
 from pki.credentials import issue_credentials
 from pki.signer import FileSigner
-
-if TYPE_CHECKING:
-    from vn.administrative.v1.administrative_pb2_grpc import AdministrativeUnitServiceAsyncStub
 
 __all__ = ["attack"]
 
@@ -54,6 +46,8 @@ _GET_PERSON: Final = "/vn.population.v1.PopulationService/GetPerson"
 _CASE: Final = "ATTACK-1"
 _NUMBER_SHAPED: Final = "000000000000"  # twelve digits: the shape of a person number, nobody's
 _TIMEOUT_S: Final = 8.0
+_LEDGER_S: Final = 30.0
+_LOOK_S: Final = 0.1
 _ONCE: Final = "saw the honest one"
 _CHEATED: Final = "its answer is withheld"
 
@@ -77,28 +71,18 @@ class Attacker:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        portal, tax = world.client(PORTAL), world.instance.home(TAX)
+        portal, tax = world.client(PORTAL), world.home(TAX)
         self.signer = FileSigner.load(portal.identity.signing_key)
         self.other_signer = FileSigner.load(tax / "signing-key.pem")
         self.portal_tls, self.tax_tls = portal.identity.tls, _tls_files(tax)
-        self.addresses = {subsystem: str(found[0]) for subsystem, found in world.instance.policy().endpoints.items()}
-        self.sound = RequestHeader(
-            request_id=b"",
-            client=world.spiffe_id(PORTAL),
-            provider=world.spiffe_id(UNITS),
-            broker=world.spiffe_id(BROKER),
-            method=RESOLVE,
-            body_commitment=b"",
-            issued_at_ms=0,
-            not_after_ms=0,
-            purpose=PURPOSE,
-            case_id=_CASE,
-            grant_id=GRANT_WARDS,
-        )
+        subsystems = world.operator.state().subsystems.values()
+        self.addresses = {one.identity.spiffe_id: str(one.endpoints[0]) for one in subsystems if one.endpoints}
+        names = world.spiffe_id(PORTAL), world.spiffe_id(UNITS), world.spiffe_id(BROKER)
+        self.sound = question_header(names, GRANT_WARDS, _CASE)
 
     def forge(self, **changes: object) -> Forged:
         """The portal's sound question, changed as told, soundly signed by the portal."""
-        return forge(self.sound, question("00001"), self.signer, **changes)
+        return forge(self.sound, question().SerializeToString(), self.signer, **changes)
 
     async def send(self, request: Forged, *, path: str = RESOLVE, tls: TlsFiles | None = None, to: str = BROKER) -> str:
         """Send it over a connection of the portal's, or with other credentials."""
@@ -114,11 +98,11 @@ class Attacker:
 
     async def alter_body(self) -> str:
         """Sign one question, send another of the same length."""
-        return await self.send(replace(self.forge(), message=question("00004")))
+        return await self.send(replace(self.forge(), message=question("00004").SerializeToString()))
 
     async def swap_key(self) -> str:
         """The tax office signs in the portal's name."""
-        return await self.send(forge(self.sound, question("00001"), self.other_signer))
+        return await self.send(forge(self.sound, question().SerializeToString(), self.other_signer))
 
     async def ask_without_grant(self) -> str:
         """The portal asks population itself, naming civil status' grant."""
@@ -137,16 +121,15 @@ class Attacker:
 
     async def be_nobody(self) -> str:
         """The authority's certificate for a subsystem that stands in no policy."""
-        world, now = self.world, datetime.now(UTC)
-        home = world.folder / "parties" / STRANGER.replace("/", ".")
-        authority = Authority.open(world.instance.state, world.instance.trust_domain, now=now)
-        await asyncio.to_thread(issue_credentials, authority, world.instance.subsystem_id(STRANGER), home, now=now)
+        world, home = self.world, self.world.folder / "stranger"
+        now = datetime.now(UTC)
+        await asyncio.to_thread(issue_credentials, world.authority(), world.identity(STRANGER), home, now=now)
         return await self.send(self.forge(), tls=_tls_files(home))
 
     async def ask_mirror(self, trick: str) -> str:
         """The portal, through connect(), asks the provider that cheats."""
         async with connect(self.world.client(PORTAL)) as channel:
-            return await _resolve(
+            return await resolve(
                 channel.using(purpose=PURPOSE, case_id=f"{_CASE}-{trick}", provider=self.spiffe(MIRROR))
             )
 
@@ -157,9 +140,8 @@ class Attacker:
 
     async def stop_the_disk(self) -> str:
         """The second broker's process may no longer write into files, as on a disk that fails."""
-        broker = self.world.brokers[OTHER_BROKER]
         first = await self.send(self.forge(broker=self.spiffe(OTHER_BROKER)), to=OTHER_BROKER)
-        pid = broker.envoy.supervisor.pid
+        pid = self.world.broker_process(OTHER_BROKER)
         if first != ANSWERED or pid is None:
             return f"the first was {first}"
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, 1))
@@ -244,9 +226,6 @@ class Attacker:
 
 async def attack(world: World, report: Report, screen: Screen) -> None:
     """Every attack, then an honest call, then what the journals say of it all."""
-    with screen.working("starting a second broker, and a provider that cheats"):
-        world.start_broker(OTHER_BROKER)
-        world.start_parties([MIRROR])
     attacker = Attacker(world)
     before, other = read_records(world.journal()), len(read_records(world.journal(OTHER_BROKER)).calls)
     attacks = attacker.attacks()
@@ -258,6 +237,7 @@ async def attack(world: World, report: Report, screen: Screen) -> None:
         screen.claim(claim)
     _claim_journal(world, report, screen, {call.intent for call in before.calls}, len(before.refused))
     await _claim_aftermath(world, attacker, report, screen, other)
+    await asyncio.to_thread(_claim_ledger, world, report, screen)
 
 
 async def _do(one: Attack, world: World, report: Report) -> tuple[tuple[str, ...], tuple[Claim, Claim]]:
@@ -302,8 +282,7 @@ async def _claim_aftermath(world: World, attacker: Attacker, report: Report, scr
     found = await attacker.send(attacker.forge())
     screen.claim(report.claim("honest-after", "after all this an honest call is answered", ANSWERED, found))
     with screen.working("starting broker-2 again, able to write"):
-        world.stop_broker(OTHER_BROKER)
-        world.start_broker(OTHER_BROKER)
+        world.restart_broker(OTHER_BROKER)
     found = await attacker.send(attacker.forge(broker=attacker.spiffe(OTHER_BROKER)), to=OTHER_BROKER)
     screen.claim(
         report.claim("broker-back", "broker-2, able to write again, recovers its journal and serves", ANSWERED, found)
@@ -314,20 +293,14 @@ async def _claim_aftermath(world: World, attacker: Attacker, report: Report, scr
     )
 
 
-def question(code: str) -> bytes:
-    """Which ward is this today? Open data: no person is in it."""
-    return ResolveUnitRequest(
-        code=AdministrativeUnitCode(code_list_version="gso-2025-06", code=code)
-    ).SerializeToString()
-
-
-async def _resolve(channel: ChannelView) -> str:
-    stub: AdministrativeUnitServiceAsyncStub = AdministrativeUnitServiceStub(channel)
-    try:
-        await stub.ResolveUnit(ResolveUnitRequest.FromString(question("00001")), timeout=_TIMEOUT_S)
-    except CallError as error:
-        return str(error.reason)
-    return ANSWERED
+def _claim_ledger(world: World, report: Report, screen: Screen) -> None:
+    """Whatever was done, the ledger has taken in all that the brokers wrote, the registry and the policy."""
+    until = time.monotonic() + _LEDGER_S
+    while (told := world.ledger()).get("behind", 1) and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+    errors = {name: one["error"] for name, one in told.get("sources", {}).items() if one["error"]}
+    text = f"the ledger has it all: {told.get('size', 0)} entries of {len(told.get('sources', {}))} sources"
+    screen.claim(report.claim("ledger-whole", text, (0, {}), (told.get("behind"), errors)))
 
 
 def _tls_files(home: Path) -> TlsFiles:

@@ -10,6 +10,7 @@ import grpc
 from govbus.exchange.v1 import request_header_pb2
 from grpc import aio
 
+from bus.demo.nation import PURPOSE, RESOLVE
 from bus.exchange import metadata
 from bus.exchange.compose import frames_of, request_id
 from bus.exchange.config import BrokerAddress, TlsFiles
@@ -22,7 +23,7 @@ from native.digest import REQUEST_TYPE, body_commitment
 from native.headers import RequestHeader
 from pki.signer import FileSigner
 
-__all__ = ["ANSWERED", "Forged", "Line", "forge", "header_with_case"]
+__all__ = ["ANSWERED", "Forged", "Line", "forge", "header_with_case", "question_header"]
 
 ANSWERED = "ANSWERED"
 _TIMEOUT_S = 8.0
@@ -52,6 +53,24 @@ def forge(sound: RequestHeader, message: bytes, signer: FileSigner, **changes: A
     )
     encoded = encode_request_header(replace(header, **changes))
     return Forged(encoded, sign_batch(signer, [(REQUEST_TYPE, encoded)])[0], salt, message)
+
+
+def question_header(parties: tuple[str, str, str], grant_id: str, case_id: str) -> RequestHeader:
+    """A sound question for a ward, but for what `forge` adds. `parties`: client, provider and broker, SPIFFE IDs."""
+    client, provider, broker = parties
+    return RequestHeader(
+        request_id=b"",
+        client=client,
+        provider=provider,
+        broker=broker,
+        method=RESOLVE,
+        body_commitment=b"",
+        issued_at_ms=0,
+        not_after_ms=0,
+        purpose=PURPOSE,
+        case_id=case_id,
+        grant_id=grant_id,
+    )
 
 
 def header_with_case(request: Forged, case_id: str, signer: FileSigner) -> Forged:

@@ -1,8 +1,9 @@
-"""The ministries' processes: each is given a directory of its own and fenced in it, before it runs any code of its own.
+"""The ministries' processes: each has a home of its own and is fenced in it, before it runs any code of its own.
 
-    <parties>/<name>/            0700
-      identity/                  its subsystem's directory of the instance, as if carried to its own machine
-      data/                      its database
+    <instance>/subsystems/<name>/     0700
+      config.yaml, tls, *.pem ...     made by itself, when it enrols (bus.demo.ministry)
+      snapshot.bin                    its part of the policy, delivered by the publisher
+      data/                           its database
 
 A child ends with this process (bus.engines.tether). What it writes to stderr goes to its log.
 """
@@ -11,7 +12,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,10 +27,11 @@ from bus.demo import fence
 from bus.demo.report import DemoError
 from bus.engines import tether
 
-__all__ = ["Party", "await_ready", "end", "enroll", "launch", "openable"]
+__all__ = ["Party", "await_ready", "end", "launch", "openable"]
 
 READY_S: Final = 60.0
 END_S: Final = 10.0
+_MINISTRY: Final = "bus.demo.ministry"
 _PACKAGES: Final = ("adapters", "buf", "bus", "govbus", "native", "pki", "vn")
 _SYSTEM: Final = ("/bin", "/etc", "/lib", "/lib64", "/proc", "/sys", "/usr")
 # Says of each path named whether it could be opened, as JSON.
@@ -60,38 +61,27 @@ class Party:
     @property
     def config(self) -> Path:
         """What connect and serve take."""
-        return self.folder / "identity" / "config.yaml"
-
-    def secrets(self) -> list[Path]:
-        """The files that nobody else may read."""
-        keys = [self.folder / "identity" / "signing-key.pem", self.folder / "identity" / "tls" / "key.pem"]
-        return keys + sorted((self.folder / "data").glob("*.db"))
+        return self.folder / "config.yaml"
 
 
-def enroll(path: str, home: Path, parties: Path, logs: Path) -> Party:
-    """Give a party its own directory; what it had of an earlier run is renewed, but for its data."""
-    folder = parties / path.replace("/", ".")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    shutil.rmtree(folder / "identity", ignore_errors=True)
-    shutil.copytree(home, folder / "identity", symlinks=True)
-    return Party(path, folder, logs / f"{folder.name}.log")
-
-
-def launch(party: Party, module: str, *, with_state: bool) -> None:
-    """Start its process; await_ready says when it serves."""
-    command = [sys.executable, "-m", module, "--config", str(party.config)]
+def launch(party: Party, module: str, *, token: str, with_state: bool) -> None:
+    """Start its process, which enrols with `token` if there is one; await_ready says when it serves."""
+    command = [sys.executable, "-m", _MINISTRY, str(party.folder), module]
     if with_state:
         command += ["--state", str(party.folder / "data")]
     with party.log.open("wb") as log:
-        party.process = subprocess.Popen(
+        process = party.process = subprocess.Popen(
             _tethered(_fenced(party, command)),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             cwd=party.folder,
             env=_environment(party),
             start_new_session=True,  # a Ctrl-C in the terminal is the demonstration's to answer
         )
+    assert process.stdin is not None  # noqa: S101 - asked for above
+    with contextlib.suppress(BrokenPipeError), process.stdin:
+        process.stdin.write(token.encode("ascii"))  # never on a command line, which everybody can read
 
 
 def await_ready(party: Party) -> None:

@@ -1,17 +1,16 @@
-"""Step 4: evidence. When nothing runs any more, one call is proven from the journal; then single bits are changed.
+"""Step 5: evidence. While all runs, one call is exported; when nothing runs any more it is verified, then damaged.
 
-Export and verification are the commands that anybody has: `govbus evidence export` and `govbus verify`.
+Export and verification are the commands that anybody has: `govbus evidence export` and `govbus verify`. The first needs
+the broker's journal and the ledger, the second only the file and two public keys.
 """
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bus.demo.ledger import integrate
-from bus.demo.report import DemoError, Report
+from bus.demo.command import govbus
+from bus.demo.report import Report
 from bus.demo.screen import Screen
 from bus.demo.story import Story
 from bus.demo.world import World
@@ -23,7 +22,7 @@ from native.codec import decode_admission, decode_receipt, decode_request_header
 from native.digest import frame
 from pki.files import write_atomic
 
-__all__ = ["claim_silence", "prove"]
+__all__ = ["bundle_file", "claim_silence", "export_call", "prove"]
 
 _TRIED: Final = 256
 HOLDS: Final = "holds"
@@ -39,19 +38,36 @@ class Flip:
     step: str
 
 
-def prove(world: World, story: Story, report: Report, screen: Screen) -> Path:
-    """Export, verify, damage, verify; the bundle's path."""
-    out = world.folder / "evidence" / "birth.bundle"
-    screen.say("everything is stopped: what follows needs the brokers' journals and the operator's public keys only")
-    with screen.working("govbus evidence export, govbus verify"):
-        _export(world, story, out)
+def bundle_file(folder: Path) -> Path:
+    """Where the evidence lies, in the demonstration's folder."""
+    return folder / "evidence" / "birth.bundle"
+
+
+def export_call(world: World, story: Story) -> None:
+    """The evidence of the portal's call, with the bodies that only the portal kept, while everything runs."""
+    evidence, out = story.evidence, bundle_file(world.folder)
+    request, response = out.with_name("request.body"), out.with_name("response.body")
+    write_atomic(request, evidence.request_salt + b"".join(map(frame, evidence.request_messages)))
+    write_atomic(response, evidence.response_salt + b"".join(map(frame, evidence.response_messages)))
+    identifier = decode_request_header(evidence.request_header).request_id.hex()
+    bodies = ["--request-body", str(request), "--response-body", str(response)]
+    govbus("evidence", "export", identifier, "--state", str(world.layout.state), "--out", str(out), *bodies)
+
+
+def prove(world: World, report: Report, screen: Screen) -> None:
+    """Verify, damage, verify again."""
+    out = bundle_file(world.folder)
+    screen.say(
+        "everything is stopped: what follows needs the exported file and two public keys, the policy's and the ledger's"
+    )
+    with screen.working("govbus verify"):
         verified = _verify(world, out)
     present = sum(bool(step["present"]) for step in verified["steps"])
     text = f"the call's evidence holds, each of {len(STEPS)} steps, bodies included"
     screen.claim(report.claim("evidence-holds", text, (True, len(STEPS)), (verified["verified"], present)))
     data = out.read_bytes()
     rows: list[tuple[str, ...]] = []
-    point = parse_signing_key_pem((world.instance.state / "policy-key.pem").read_bytes())[1]
+    point = parse_signing_key_pem((world.layout.policy_key).read_bytes())[1]
     for flip in _flips(parse_bundle(data)):
         found = _judge(_flipped(data, data.find(getattr(parse_bundle(data), flip.field)) + flip.offset), point)
         claim = report.claim(f"flip-{len(rows) + 1}", f"one bit of {flip.text} flipped: step named", flip.step, found)
@@ -62,50 +78,30 @@ def prove(world: World, story: Story, report: Report, screen: Screen) -> Path:
     passed = sum(_judge(_flipped(data, place), point) == HOLDS for place in places)
     text = f"of {len(places)} files with one bit flipped, all over, none passes"
     screen.claim(report.claim("no-flip-passes", text, 0, passed))
-    return out
 
 
 def claim_silence(world: World, story: Story, report: Report, screen: Screen) -> None:
     """(design: no personal number or name in any log or ledger leaf) What the bus wrote knows none of the persons."""
-    written = [file for broker in ("journal", "envoy") for file in world.instance.state.glob(f"brokers/*/{broker}/*")]
-    written += list(world.logs.iterdir())
+    state = world.layout.state
+    written = [file for broker in ("journal", "envoy") for file in state.glob(f"brokers/*/{broker}/*")]
+    written += [*world.logs.iterdir(), world.layout.log, *state.glob("postgres/*.log"), *state.glob("ledger*/**/*")]
     written = [file for file in written if file.is_file()]
     private = [text.encode("utf-8") for text in story.private]
     found = sum(text in data for data in map(Path.read_bytes, written) for text in private)
-    text = f"in {len(written)} files of journals and logs: no number, name or notice of any person of the story"
+    text = f"in {len(written)} files of journals, logs and ledger: no number, name or notice of anybody in the story"
     screen.claim(report.claim("nothing-personal-written", text, 0, found))
     # The same search finds them where they belong, so it does search.
-    kept = (world.folder / "evidence" / "birth.bundle").read_bytes()
+    kept = bundle_file(world.folder).read_bytes()
     text = "only the bodies that the portal kept name them"
     screen.claim(report.claim("bodies-name-them", text, True, any(each in kept for each in private)))
 
 
-def _export(world: World, story: Story, out: Path) -> None:
-    evidence, folder = story.evidence, out.parent
-    request, response = folder / "request.body", folder / "response.body"
-    write_atomic(request, evidence.request_salt + b"".join(map(frame, evidence.request_messages)))
-    write_atomic(response, evidence.response_salt + b"".join(map(frame, evidence.response_messages)))
-    identifier = decode_request_header(evidence.request_header).request_id.hex()
-    bodies = ["--request-body", str(request), "--response-body", str(response)]
-    journal = ["--journal", str(world.journal()), "--out", str(out)]
-    _govbus("evidence", "export", identifier, *journal, *bodies, "--ledger", str(integrate(world, folder)))
-
-
 def _verify(world: World, bundle: Path) -> dict[str, list[dict[str, object]]]:
-    keys = ["--policy-key", str(world.instance.state / "policy-key.pem")]
-    keys += ["--ledger-key", str(bundle.parent / "ledger" / KEY_FILE)]
-    said = _govbus("verify", str(bundle), *keys, "--json")
+    keys = ["--policy-key", str(world.layout.policy_key)]
+    keys += ["--ledger-key", str(world.layout.ledger / KEY_FILE)]
+    said = govbus("verify", str(bundle), *keys, "--json").stdout
     found: dict[str, list[dict[str, object]]] = json.loads(said)
     return found
-
-
-def _govbus(*arguments: str) -> bytes:
-    command = [sys.executable, "-c", "from bus.cli import main; main()", *arguments]
-    ran = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    if ran.returncode == 2:
-        lines = ran.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise DemoError(lines[-1].removeprefix("govbus: ") if lines else f"govbus {arguments[0]} said nothing")
-    return ran.stdout
 
 
 def _flips(bundle: Bundle) -> tuple[Flip, ...]:

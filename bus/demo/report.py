@@ -2,9 +2,10 @@
 
 The document that `--json` prints:
 
-    {"format": 1, "holds": bool, "seconds": float, "state": path or null,
+    {"format": 2, "holds": bool, "seconds": float, "state": path or null, "next": [commands to try],
      "claims": [{"step", "name", "text", "expected", "found", "holds"}],
-     "parties": [...], "calls": [...], "attacks": [...], "flips": [...]}
+     "parties": [...], "calls": [...], "attacks": [...], "flips": [...],
+     "milliseconds": {name: how long something took that was measured}}
 
 Persons appear nowhere in it, and numbers of persons only masked.
 """
@@ -45,6 +46,7 @@ class Report:
     calls: list[dict[str, object]] = field(default_factory=list)
     attacks: list[dict[str, object]] = field(default_factory=list)
     flips: list[dict[str, object]] = field(default_factory=list)
+    milliseconds: dict[str, int] = field(default_factory=dict)
     step: str = ""
 
     @property
@@ -65,16 +67,22 @@ class Report:
         self.claims.append(claim)
         return claim
 
-    def document(self, *, seconds: float, state: str | None) -> dict[str, object]:
+    def measured(self, name: str, milliseconds: int) -> None:
+        """Write down how long something took; no claim depends on it."""
+        self.milliseconds[name] = milliseconds
+
+    def document(self, *, seconds: float, state: str | None, following: list[str]) -> dict[str, object]:
         """What `--json` prints."""
         return {
-            "format": 1,
+            "format": 2,
             "holds": self.holds,
             "seconds": round(seconds, 1),
             "state": state,
+            "next": following,
             "claims": [asdict(claim) | {"holds": claim.holds} for claim in self.claims],
             "parties": self.parties,
             "calls": self.calls,
             "attacks": self.attacks,
             "flips": self.flips,
+            "milliseconds": self.milliseconds,
         }

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bus.demo.attacks import attack
-from bus.demo.nation import BROKER
-from bus.demo.proof import claim_silence, prove
+from bus.demo.changes import change_while_calls_run
+from bus.demo.proof import bundle_file, claim_silence, export_call, prove
 from bus.demo.report import Report
 from bus.demo.screen import Screen
 from bus.demo.start import start
@@ -36,6 +36,7 @@ class Step(enum.StrEnum):
 
     START = "start"
     STORY = "story"
+    CHANGES = "changes"
     ATTACKS = "attacks"
     EVIDENCE = "evidence"
 
@@ -45,42 +46,47 @@ def run_demo(screen: Screen, *, only: Step | None, keep: Path | None) -> dict[st
     began = time.monotonic()
     report = Report()
     with _ended_by_signals(), _folder(keep) as folder:
-        with screen.working("making an instance: authority, keys, certificates, a signed policy"):
-            world = make_world(folder)
-        with world:
+        with make_world(folder) as world:
             story = _run(world, report, screen, only)
         with report.during("end"):
             text = "all processes drained and ended in order"
             screen.claim(report.claim("ended", text, {0}, set(world.ended.values())))
         if story is not None and only in (None, Step.EVIDENCE):
             with report.during(Step.EVIDENCE):
-                screen.heading("4  Evidence: one call is proven, then damaged")
-                prove(world, story, report, screen)
+                screen.heading("5  Evidence: one call is proven, then damaged")
+                prove(world, report, screen)
                 claim_silence(world, story, report, screen)
-    seconds = time.monotonic() - began
-    _summarize(report, screen, seconds, keep)
-    return report.document(seconds=seconds, state=str(keep.absolute()) if keep else None)
+    seconds, following = time.monotonic() - began, _next(keep)
+    _summarize(report, screen, seconds, following)
+    return report.document(seconds=seconds, state=str(keep.absolute()) if keep else None, following=following)
 
 
 def _run(world: World, report: Report, screen: Screen, only: Step | None) -> Story | None:
     """The steps that need running processes."""
     story = None
     with report.during(Step.START):
-        screen.heading("1  A broker and three ministries start")
+        screen.heading("1  An instance starts, three ministries join it")
         start(world, report, screen)
     if only in (None, Step.STORY, Step.EVIDENCE):
         shown = _QUIET if only is Step.EVIDENCE else screen
         with report.during(Step.STORY):
             shown.heading("2  A birth is registered")
             story = asyncio.run(tell_story(world, report, shown))
+        if only in (None, Step.EVIDENCE):
+            with screen.working("govbus evidence export: one call, out of the journal and the ledger"):
+                export_call(world, story)
+    if only in (None, Step.CHANGES):
+        with report.during(Step.CHANGES):
+            screen.heading("3  Changes while calls run")
+            asyncio.run(change_while_calls_run(world, report, screen))
     if only in (None, Step.ATTACKS):
         with report.during(Step.ATTACKS):
-            screen.heading("3  Attacks, each refused with its reason")
+            screen.heading("4  Attacks, each refused with its reason")
             asyncio.run(attack(world, report, screen))
     return story
 
 
-def _summarize(report: Report, screen: Screen, seconds: float, keep: Path | None) -> None:
+def _summarize(report: Report, screen: Screen, seconds: float, following: list[str]) -> None:
     screen.heading("Summary")
     rows = []
     for step in dict.fromkeys(claim.step for claim in report.claims):
@@ -90,7 +96,7 @@ def _summarize(report: Report, screen: Screen, seconds: float, keep: Path | None
     screen.table(("step", "claims", ""), rows)
     said = "Everything did what it claims" if report.holds else "NOT everything did what it claims"
     screen.note(f"{said}, in {seconds:.0f} s. What to try next:")
-    for command in _next(keep):
+    for command in following:
         screen.say(command)
 
 
@@ -98,15 +104,14 @@ def _next(keep: Path | None) -> list[str]:
     """Commands that work from where this one was given."""
     program = shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "govbus" else "govbus"
     if keep is None:
-        return [f"{program} demo --state nation", f"{program} demo --only attacks --slow", "make test"]
-    instance, bundle = shlex.quote(str(keep / "instance")), keep / "evidence" / "birth.bundle"
-    commands = [f"{program} instance show {instance}"]
+        return [f"{program} demo --state nation", f"{program} demo --only attacks --slow", f"{program} up", "make test"]
+    state, bundle = f"--state {shlex.quote(str(keep / 'instance'))}", bundle_file(keep)
+    commands = [f"{program} up {state}", f"{program} status {state}", f"{program} grant list {state}"]
     if bundle.exists():
         key = shlex.quote(str(keep / "instance" / "policy-key.pem"))
-        ledger = shlex.quote(str(bundle.parent / "ledger" / KEY_FILE))
+        ledger = shlex.quote(str(keep / "instance" / "ledger" / KEY_FILE))
         commands.append(f"{program} verify {shlex.quote(str(bundle))} --policy-key {key} --ledger-key {ledger}")
-    broker = shlex.quote(str(keep / "instance" / "brokers" / BROKER.replace("/", ".")))
-    return [*commands, f"{program} broker run {broker}"]
+    return [*commands, f"{program} down {state}"]
 
 
 @contextmanager

@@ -4,11 +4,12 @@ A quiet screen shows nothing: `--json` has the terminal for its document.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from bus.demo.report import Claim
@@ -61,14 +62,32 @@ class Screen:
         self._rest()
 
     @contextmanager
-    def working(self, text: str) -> Iterator[None]:
-        """Something moves on a terminal while the block runs; elsewhere it is said once."""
+    def working(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Something moves on a terminal while the block runs and says what it is at; elsewhere `text` is said once."""
         if self._console.is_terminal:
-            with self._console.status(escape(text)):
-                yield
+            with self._console.status(escape(text)) as status:
+                yield lambda at: status.update(escape(f"{text}: {at}"))
         else:
             self._console.print(f"  ... {escape(text)}")
-            yield
+            yield lambda at: None
+
+    def wait(self, text: str, until_ms: int) -> None:
+        """Wait until the wall clock says `until_ms`, with a bar on a terminal."""
+        began, end = time.time(), until_ms / 1000
+        if not self._console.is_terminal:
+            self._console.print(f"  ... {escape(text)} ({max(0.0, end - began):.0f} s)")
+        with Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        ) as progress:
+            task = progress.add_task(escape(text), total=max(0.01, end - began))
+            while (now := time.time()) < end:
+                progress.update(task, completed=now - began)
+                time.sleep(min(0.1, end - now))
 
     def _rest(self) -> None:
         if self._pause and not self._console.quiet:

@@ -13,7 +13,7 @@ from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceStub
 from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode, PersonNumber
 from vn.common.v1.person_pb2 import SEX_FEMALE, PartialDate, PersonName
 
-from bus.demo.nation import PORTAL, PURPOSE
+from bus.demo.nation import BROKER, OTHER_BROKER, PORTAL, PURPOSE
 from bus.demo.records import JournaledCall, read_records
 from bus.demo.report import Report
 from bus.demo.screen import Screen
@@ -44,13 +44,19 @@ def masked(number: str) -> str:
 
 async def tell_story(world: World, report: Report, screen: Screen) -> Story:
     """The birth, asked twice because the first ward was split, then the calls that it took."""
-    before = {call.intent for call in read_records(world.journal()).calls}
+    before = {call.request_id for call in _journaled(world)}
     story = await register_birth(world, report, screen)
-    calls = [call for call in read_records(world.journal()).calls if call.intent not in before]
+    calls = [call for call in _journaled(world) if call.request_id not in before]
     report.calls += [call.document() for call in calls]
     _show_calls(calls, screen)
     _claim_calls(calls, story, report, screen)
     return story
+
+
+def _journaled(world: World) -> list[JournaledCall]:
+    """Every call that a broker admitted, in the order of time: each system goes through the broker that it likes."""
+    calls = [call for path in (BROKER, OTHER_BROKER) for call in read_records(world.journal(path)).calls]
+    return sorted(calls, key=lambda call: call.intent_ms)
 
 
 async def register_birth(world: World, report: Report, screen: Screen) -> Story:
@@ -145,7 +151,7 @@ def _show_calls(calls: list[JournaledCall], screen: Screen) -> None:
         )
         for call in calls
     ]
-    screen.table(columns, rows, title="Every call of this birth, from the broker's journal")
+    screen.table(columns, rows, title="Every call of this birth, from the brokers' journals")
 
 
 def _claim_calls(calls: list[JournaledCall], story: Story, report: Report, screen: Screen) -> None:
