@@ -191,4 +191,7 @@ _OPTIONS: list[tuple[str, int]] = [
     # Brokers ask whether this end lives; that is no abuse.
     ("grpc.http2.min_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_ping_strikes", 0),
+    # Who connects and says nothing must not take the descriptors of the process: 1,024 are usual.
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.max_allowed_incoming_connections", 768),
 ]

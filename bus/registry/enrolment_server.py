@@ -47,6 +47,7 @@ _OPTIONS: Final = [
     ("grpc.max_metadata_size", 4 * 1024),
     ("grpc.absolute_max_metadata_size", 8 * 1024),
     ("grpc.max_concurrent_streams", 4),
+    # It lives in the supervisor's process: who connects and says nothing must not take that one's descriptors.
     ("grpc.max_allowed_incoming_connections", 64),
     ("grpc.server_handshake_timeout_ms", 5_000),
     ("grpc.max_connection_age_ms", 60_000),
@@ -82,7 +83,7 @@ class EnrolmentServer:
     ) -> None:
         """`home`: the credentials of the subsystem that tokens name as server. `listen`: host:port, port 0 for any."""
         verify_tls13_only()
-        self._service = _Service(enroller, registry, home, snapshots, policy_key_point)
+        self._service = _Service(enroller, registry, snapshots, policy_key_point)
         self._tls = TlsWatch(TlsFiles(home / "tls" / "chain.pem", home / "tls" / "key.pem", home / "trust.pem"))
         self._trust_domain = Draft(registry.state()).founded().trust_domain
         self._listen = listen
@@ -129,10 +130,8 @@ class EnrolmentServer:
 
 
 class _Service(rpc.EnrolmentServiceServicer):
-    def __init__(
-        self, enroller: Enroller, registry: Registry, home: Path, snapshots: Path, policy_key_point: bytes
-    ) -> None:
-        self._enroller, self._registry, self._home, self._snapshots = enroller, registry, home, snapshots
+    def __init__(self, enroller: Enroller, registry: Registry, snapshots: Path, policy_key_point: bytes) -> None:
+        self._enroller, self._registry, self._snapshots = enroller, registry, snapshots
         self._policy_key_spki = spki_from_point(policy_key_point)
 
     def Enrol(self, request: pb.EnrolRequest, context: grpc.ServicerContext) -> pb.EnrolResponse:
@@ -164,7 +163,7 @@ class _Service(rpc.EnrolmentServiceServicer):
         endpoints = self._snapshots / ENDPOINTS
         return pb.EnrolResponse(
             certificate_chain=enrolled.issued.certificate.chain_pem,
-            trust_bundle=(self._home / "trust.pem").read_bytes(),
+            trust_bundle=self._enroller.trust_pem(),
             policy_key_spki=self._policy_key_spki,
             signing_key_starts_ms=enrolled.key_starts_ms,
             snapshot=snapshot.read_bytes() if snapshot.exists() else b"",
