@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bus.exchange import load_client_config  # isort: skip - before gRPC
+from bus.exchange import load_client_config, load_provider_config  # isort: skip - before gRPC
 
 from bus.edge.instance import Instance, make_instance
 from bus.edge.nation import Nation
@@ -108,7 +108,9 @@ def _ticking(services: RegistryServices) -> Iterator[None]:
 
 def snapshot_of(home: Path) -> SnapshotFile:
     """The policy as a home has it."""
-    found = SnapshotFile.of(load_client_config(home / "config.yaml").identity)
+    config = home / "config.yaml"
+    load = load_client_config if "\nclient:" in config.read_text() else load_provider_config
+    found = SnapshotFile.of(load(config).identity)
     found.load()
     return found
 
