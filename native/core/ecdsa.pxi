@@ -86,6 +86,7 @@ ctypedef struct gb_pubkey:
     EVP_PKEY_CTX* ctx
     u8 point[65]
     u8 id[32]
+    u32 owners                   # who will free it; shared by one thread at a time, without a lock
 
 ctypedef struct gb_privkey:
     EVP_PKEY* key
@@ -121,10 +122,14 @@ cdef inline EVP_PKEY* gb_import_point(const u8* point65) noexcept nogil:
 
 
 cdef inline void gb_pubkey_free(gb_pubkey* k) noexcept nogil:
-    if k != NULL:
-        EVP_PKEY_CTX_free(k.ctx)
-        EVP_PKEY_free(k.key)
-        free(k)
+    if k == NULL:
+        return
+    if k.owners > 1:
+        k.owners -= 1
+        return
+    EVP_PKEY_CTX_free(k.ctx)
+    EVP_PKEY_free(k.key)
+    free(k)
 
 
 cdef gb_pubkey* gb_pubkey_new(const u8* point65) noexcept nogil:
@@ -132,6 +137,7 @@ cdef gb_pubkey* gb_pubkey_new(const u8* point65) noexcept nogil:
     cdef gb_pubkey* k = <gb_pubkey*>calloc(1, sizeof(gb_pubkey))
     if k == NULL:
         return NULL
+    k.owners = 1
     k.key = gb_import_point(point65)
     if k.key != NULL:
         k.ctx = EVP_PKEY_CTX_new(k.key, NULL)

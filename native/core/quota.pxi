@@ -77,8 +77,8 @@ cdef inline void gb_quota_free(gb_quota* q) noexcept nogil:
         for i in range(GB_QUOTA_STRIPES):
             gb_mutex_destroy(&q.stripes[i].lock)
         gb_mutex_destroy(&q.alloc)
-        free(q.rows)
-        free(q.heads)
+        gb_pages_free(q.rows, <size_t>q.capacity * q.stride)
+        gb_pages_free(q.heads, <size_t>q.capacity * sizeof(u32))
         free(q)
 
 
@@ -99,8 +99,8 @@ cdef inline gb_quota* gb_quota_new(u32 log2_rows, u32 id_max) noexcept nogil:
     q.mask = q.capacity - 1
     q.id_max = id_max
     q.stride = (sizeof(gb_quota_row) + id_max + 7) & ~<size_t>7
-    q.rows = <u8*>calloc(q.capacity, q.stride)
-    q.heads = <u32*>calloc(q.capacity, sizeof(u32))
+    q.rows = gb_pages_new(<size_t>q.capacity * q.stride)
+    q.heads = <u32*>gb_pages_new(<size_t>q.capacity * sizeof(u32))
     if q.rows == NULL or q.heads == NULL or not gb_random(q.key, 16):
         gb_quota_free(q)
         return NULL

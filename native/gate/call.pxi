@@ -32,6 +32,7 @@ cdef enum:
     GATE_SKEW_MS = 30000
     GATE_HOLD_MS = 90000
     GATE_GRANTS_LOG2 = 18       # grants with limits that are counted at a time; 144 bytes each once used
+    GATE_LOADER_NICE = 5        # the loader's: an eighth of a second of work once in a while, beside the workers
     GATE_PEERS_LOG2 = 15        # peers' rates and budgets; 280 bytes each
     GATE_VERIFICATIONS = 10000  # of one peer in a second; a failed one counts GATE_FAILED_COST times
     GATE_VERIFICATIONS_BURST = 20000
@@ -43,6 +44,7 @@ cdef struct gate_policy:
     u8 *file                    # its bytes; spans of the snapshot point here
     size_t size
     long refs                   # changed under PROCESS.policy_lock only
+    gate_policy *next           # among those that the loader is to free
 
 cdef struct gate_metrics:
     size_t calls                # {outcome}

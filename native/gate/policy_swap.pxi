@@ -7,6 +7,8 @@
 #  3. A version or a log position below the highest ever served is refused, after a restart too: the floor is in the
 #     journal, durable before the snapshot is served.
 #  4. A refused snapshot leaves the one in force; the gauge of its version tells.
+#  5. Whoever uses a policy last hands it to the loader, which frees it: no worker gives back megabytes, and the keys that
+#     policies share are counted by one thread.
 
 cdef struct gate_request:               # what a configuration asks for
     char path[512]
@@ -16,6 +18,7 @@ cdef struct gate_request:               # what a configuration asks for
 cdef struct gate_loader:
     bint running
     bint stop
+    gate_policy *used               # by nobody any more
     bint pending
     gate_request wanted
     gb_thread thread
@@ -42,11 +45,27 @@ cdef void policy_release(gate_policy *policy) noexcept nogil:
     left = policy.refs
     gb_mutex_unlock(&PROCESS.policy_lock)
     if left == 0:
+        discard(policy)
+
+cdef void discard(gate_policy *policy) noexcept nogil:
+    # (rule 5) Before the loader runs and after it ended nobody else opens or frees policies.
+    cdef bint left_to_loader
+    gb_mutex_lock(&LOADER.lock)
+    left_to_loader = LOADER.running
+    if left_to_loader:
+        policy.next = LOADER.used
+        LOADER.used = policy
+        gb_cond_signal(&LOADER.wake)
+    gb_mutex_unlock(&LOADER.lock)
+    if not left_to_loader:
         policy_free(policy)
 
 cdef void policy_free(gate_policy *policy) noexcept nogil:
     gb_snapshot_close(&policy.snapshot)
-    free(policy.file)
+    file_free(policy)
+
+cdef void file_free(gate_policy *policy) noexcept nogil:
+    gb_pages_free(policy.file, policy.size)
     free(policy)
 
 cdef const char *snapshot_refusal(int error) noexcept nogil:
@@ -87,17 +106,15 @@ cdef gate_policy *read_policy(gate_request *wanted) noexcept nogil:
         free(policy)
         return NULL
     policy.size = <size_t> info.st_size
-    policy.file = <u8 *> malloc(policy.size)
+    policy.file = gb_pages_new(policy.size)
     if policy.file == NULL or not read_whole(fd, policy.file, policy.size):
         close(fd)
-        free(policy.file)
-        free(policy)
+        file_free(policy)
         return NULL
     close(fd)
     gb_sha256(policy.file, policy.size, digest)
     if memcmp(digest, wanted.digest, 32) != 0:
-        free(policy.file)
-        free(policy)
+        file_free(policy)
         return NULL
     policy.refs = 1
     return policy
@@ -141,6 +158,7 @@ cdef bint load_policy(gate_request *wanted) noexcept nogil:
     cdef gate_policy *policy
     cdef gate_policy *old
     cdef gb_snapshot_pins pins
+    cdef gb_policy *former = NULL
     cdef int error
     policy = read_policy(wanted)
     if policy == NULL:
@@ -152,11 +170,12 @@ cdef bint load_policy(gate_request *wanted) noexcept nogil:
     pins.floor_version = PROCESS.floor_version
     pins.floor_log_position = PROCESS.floor_position
     pins.now_ms = gb_now_ms()
-    error = gb_snapshot_open(&policy.snapshot, policy.file, policy.size, &pins)
+    if PROCESS.policy != NULL:      # only this thread replaces it, so it stays while this one looks
+        former = &PROCESS.policy.snapshot.policy
+    error = gb_snapshot_open_after(&policy.snapshot, policy.file, policy.size, &pins, former)
     if error != 0:
         say(ENVOY_LOG_ERROR, snapshot_refusal(error))
-        free(policy.file)
-        free(policy)
+        file_free(policy)
         return False
     if policy.snapshot.header.version != wanted.version:
         say(ENVOY_LOG_ERROR, b"govbus: snapshot refused: its version differs from the configuration's")
@@ -178,8 +197,18 @@ cdef bint load_policy(gate_request *wanted) noexcept nogil:
 
 cdef void *run_loader(void *nothing) noexcept nogil:
     cdef gate_request wanted
+    cdef gate_policy *used
+    setpriority(PRIO_PROCESS, 0, GATE_LOADER_NICE)      # Linux: of this thread; calls come first
     gb_mutex_lock(&LOADER.lock)
     while not LOADER.stop:
+        while LOADER.used != NULL:
+            used = LOADER.used
+            LOADER.used = used.next
+            gb_mutex_unlock(&LOADER.lock)
+            policy_free(used)
+            gb_mutex_lock(&LOADER.lock)
+        if LOADER.stop:
+            break
         if not LOADER.pending:
             gb_cond_wait(&LOADER.wake, &LOADER.lock)
             continue
@@ -198,6 +227,7 @@ cdef bint start_loader() noexcept nogil:
     return LOADER.running
 
 cdef void stop_loader() noexcept nogil:
+    cdef gate_policy *used
     if not LOADER.running:
         return
     gb_mutex_lock(&LOADER.lock)
@@ -205,7 +235,13 @@ cdef void stop_loader() noexcept nogil:
     gb_cond_signal(&LOADER.wake)
     gb_mutex_unlock(&LOADER.lock)
     gb_thread_join(LOADER.thread, NULL)
+    gb_mutex_lock(&LOADER.lock)
     LOADER.running = False
+    gb_mutex_unlock(&LOADER.lock)
+    while LOADER.used != NULL:
+        used = LOADER.used
+        LOADER.used = used.next
+        policy_free(used)
 
 cdef void ask_loader(gate_request *wanted) noexcept nogil:
     gb_mutex_lock(&LOADER.lock)

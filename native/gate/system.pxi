@@ -4,6 +4,7 @@ cdef extern from *:
     """
     #include <fcntl.h>
     #include <stdlib.h>
+    #include <sys/resource.h>
     #include <sys/stat.h>
     #include <time.h>
     #include <unistd.h>
@@ -25,6 +26,11 @@ cdef extern from "<unistd.h>" nogil:
     int close(int fd)
     enum:
         SEEK_SET
+
+cdef extern from "<sys/resource.h>" nogil:
+    int setpriority(int which, unsigned int who, int nice)
+    enum:
+        PRIO_PROCESS
 
 cdef extern from "<sys/stat.h>" nogil:
     cdef struct stat_t "stat":
