@@ -171,7 +171,8 @@ class Publisher:
         ages = (state.instance.alarm_after_ms, state.instance.refuse_after_ms) if state.instance else (_RENEW_MS, 0)
         if not self._digests:
             self._renewing_whole, self._to_renew = True, []
-        elif ages != self._ages or now_ms - self._renewed_ms >= min(_RENEW_MS, ages[0] // 4):
+        elif ages != self._ages or not 0 <= now_ms - self._renewed_ms < min(_RENEW_MS, ages[0] // 4):
+            # Also when the clock was set back: readers refuse what was made in the future.
             self._renewing_whole, self._to_renew = True, list(self._digests)
         else:
             return

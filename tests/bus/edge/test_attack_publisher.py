@@ -4,9 +4,12 @@ import logging
 
 import pytest
 
+from bus.edge.publisher import Publisher
 from bus.registry.subsystems import SubsystemSuspended
+from pki.signer import FileSigner
 from tests.bus.edge.test_publisher import World, record_patiently, wait_until, world
 from tests.support.nation import BROKER, CALLER
+from tests.support.registered import now_ms
 
 __all__ = ["world"]
 
@@ -23,3 +26,16 @@ def test_database_that_answers_with_an_unforeseen_error_is_followed_again(
         record_patiently(world.registry, SubsystemSuspended(CALLER))
         wait_until(lambda: publisher.last is not None and publisher.last.version == 3)
     assert not world.active(BROKER, CALLER)
+
+
+def test_policy_made_while_the_clock_was_ahead_is_made_again_when_it_is_set_back(world: World) -> None:
+    ahead_ms = 7_200_000
+    signer = FileSigner.load(world.instance.state / "policy-signing-key.pem")
+    publisher = Publisher(world.instance.state, world.registry, signer, lambda: now_ms() + ahead_ms)
+    try:
+        publisher.publish()
+        ahead_ms = 0
+        publisher.publish()
+        world.served(BROKER)  # verified: not made in the future
+    finally:
+        publisher.stop()
