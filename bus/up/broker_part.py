@@ -1,7 +1,7 @@
 """One broker as a part of a running instance: started, its certificate and its signing key replaced before they end.
 
-A certificate is renewed at two thirds of its life, recorded first and used when every reader has the snapshot that
-names it (bus.up.broker). The signing key is replaced 30 days before its end, or once it was revoked
+A certificate is renewed at two thirds of its life, or when it was revoked; recorded first, and used when every reader
+has the snapshot that names it (bus.up.broker). The signing key is replaced 30 days before its end, or once it was revoked
 (bus.up.signing_key); the gate takes the new one at its next start, which is at most a week later.
 """
 
@@ -18,7 +18,7 @@ from bus.engines.supervisor import EngineError
 from bus.registry.fold import Act
 from bus.registry.registry import Registry
 from bus.up import found
-from bus.up.broker import Fresh, make_fresh, renewal_time
+from bus.up.broker import Fresh, live_digest, make_fresh, renewal_time
 from bus.up.layout import Facts, Layout
 from bus.up.signing_key import rotate_signing_key, signing_key_end
 from pki.authority import Authority
@@ -78,11 +78,15 @@ class BrokerPart:
                 fresh.use(self.home)
                 self._renewal = None
                 log.info("%s has a new certificate", self.path)
-        elif datetime.now(UTC) >= renewal_time(self.home):
+        elif self._revoked(registry) or datetime.now(UTC) >= renewal_time(self.home):
             identity = self._layout.identity(self._facts, self.path)
             fresh = make_fresh(authority(), identity, now=datetime.now(UTC))
             (event,) = registry.record([fresh.change], Act(found.SUPERVISOR, "certificate of the broker renewed"))
             self._renewal = fresh, event.position
+
+    def _revoked(self, registry: Registry) -> bool:
+        """Whether its certificate left the policy: its issuing CA was revoked, for one."""
+        return live_digest(self.home) not in registry.newest.certificates
 
     def tell(self) -> dict[str, Any]:
         """What its Envoy says; for bus.up.report."""
