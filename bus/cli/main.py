@@ -25,6 +25,7 @@ from bus.cli import enrol as enrolment
 from bus.cli.call import call
 from bus.cli.demo import demo
 from bus.cli.doctor import doctor
+from bus.cli.explain import explain
 from bus.cli.logs import logs
 from bus.cli.proxy import proxy
 from bus.cli.registry_history import history
@@ -57,6 +58,7 @@ app.command()(logs)
 app.command()(doctor)
 app.command()(demo)
 app.command()(verify)
+app.command()(explain)
 
 
 @app.callback()

@@ -168,6 +168,7 @@ class Dispatcher:
             frames_digest = frames_of(body).finish()
             self._guard.verify_body(accepted, frames_digest)
             call = _incoming(accepted, context)
+            telemetry.name_request(call.request_id)
             again = accepted.permit.method.idempotent
             ending = await self._once(method, body, frames_digest, call, served, again=again)
         except RequestRefused as error:

@@ -206,6 +206,7 @@ class ClientRuntime:
             )
         except RequestRefused as error:
             raise refused_before_sending(error) from error
+        telemetry.name_request(identifier, span)
         signature = await self.signer.sign(REQUEST_TYPE, header)
         return Signed(
             link=link,

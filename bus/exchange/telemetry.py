@@ -20,6 +20,7 @@ __all__ = ["client_span", "count_refusal", "record_batch", "refuse_span", "serve
 SCOPE: Final = "govbus.exchange"
 TRACEPARENT: Final = "traceparent"
 REASON: Final = "govbus.reason"
+REQUEST_ID: Final = "govbus.request_id"
 
 _ROOT = Context()
 _propagator = TraceContextTextMapPropagator()
@@ -64,6 +65,13 @@ def server_span(method: str, provider: str, traceparent: str | None) -> Span:
     parent = _propagator.extract({TRACEPARENT: traceparent}, _ROOT) if traceparent else _ROOT
     attributes = _attributes(method, provider)
     return _tracer.start_span(method[1:], context=parent, kind=SpanKind.SERVER, attributes=attributes)
+
+
+def name_request(request_id: bytes, span: Span | None = None) -> None:
+    """Put a signed request's id, which `govbus explain` takes, on `span`, or on the current one. The last stays."""
+    span = trace.get_current_span() if span is None else span
+    if span.is_recording():
+        span.set_attribute(REQUEST_ID, request_id.hex())
 
 
 def enter(span: Span) -> Token[Context]:
