@@ -34,9 +34,8 @@ cdef enum:
     GATE_GRANTS_LOG2 = 18       # grants with limits that are counted at a time; 144 bytes each once used
     GATE_LOADER_NICE = 5        # the loader's: an eighth of a second of work once in a while, beside the workers
     GATE_PEERS_LOG2 = 15        # peers' rates and budgets; 280 bytes each
-    GATE_VERIFICATIONS = 10000  # of one peer in a second; a failed one counts GATE_FAILED_COST times
-    GATE_VERIFICATIONS_BURST = 20000
-    GATE_FAILED_COST = 10
+    GATE_VERIFICATIONS = 10000  # of one peer in a second, and twice as many at once; GOVBUS_VERIFICATIONS replaces it
+    GATE_FAILED_COST = 10       # a failed one counts so often
     GATE_LIFETIME_MS = 60000    # of a method the snapshot does not know; such a call ends at check 8
 
 cdef struct gate_policy:

@@ -25,6 +25,7 @@ cdef struct gate_process:
     gb_sigcache *signatures
     gb_quota *grants                # check 9
     gb_quota *peers
+    u32 verifications               # of one peer in a second
     char gatekey_text[1032]         # base64, as every answer carries it
     size_t gatekey_text_size
     char gatekey_proof_text[1032]
@@ -136,7 +137,9 @@ cdef bint open_process() noexcept nogil:
     cdef const char *journal_dir = getenv(b"GOVBUS_JOURNAL_DIR")
     cdef const char *key_path = getenv(b"GOVBUS_GATE_KEY")
     cdef const char *buckets = getenv(b"GOVBUS_REPLAY_LOG2")
+    cdef const char *budget = getenv(b"GOVBUS_VERIFICATIONS")
     cdef u64 log2_buckets = 19
+    cdef u64 verifications = GATE_VERIFICATIONS
     PROCESS.broker = getenv(b"GOVBUS_BROKER")
     PROCESS.trust_domain = getenv(b"GOVBUS_TRUST_DOMAIN")
     if journal_dir == NULL or key_path == NULL or PROCESS.broker == NULL or PROCESS.trust_domain == NULL:
@@ -149,6 +152,10 @@ cdef bint open_process() noexcept nogil:
     if buckets != NULL and (not parse_decimal(buckets, strlen(buckets), &log2_buckets) or log2_buckets < 10 or log2_buckets > 26):
         say(ENVOY_LOG_CRITICAL, b"govbus: GOVBUS_REPLAY_LOG2 is not a number from 10 to 26")
         return False
+    if budget != NULL and (not parse_decimal(budget, strlen(budget), &verifications) or not 1 <= verifications <= 1000000):
+        say(ENVOY_LOG_CRITICAL, b"govbus: GOVBUS_VERIFICATIONS is not a number from 1 to 1000000")
+        return False
+    PROCESS.verifications = <u32> verifications
     PROCESS.replay = gb_replay_new(<u32> log2_buckets, GATE_HOLD_MS, gb_mono_ms())
     PROCESS.signatures = gb_sigcache_new(10)
     PROCESS.grants = gb_quota_new(GATE_GRANTS_LOG2, 64)
