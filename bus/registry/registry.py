@@ -81,8 +81,7 @@ class Registry:
 
     def history(self, after: int = 0, until: int = _END) -> Iterator[Event]:
         """Events with after < position <= until: what happened, who did it and why, the chain checked on the way."""
-        start = self.state_at(after) if after else EMPTY
-        return self._parse(start, until)
+        return self._parse(self._place(after) if after else EMPTY, until)
 
     def attachment(self, digest: bytes) -> bytes:
         """A file that a change names; KeyError if there is none."""
@@ -91,6 +90,12 @@ class Registry:
     def positions(self, seconds: float = 5.0) -> Iterator[int]:
         """The last position now and whenever it moves, at least every `seconds`; ends with DatabaseUnavailable."""
         return self._store.positions(seconds)
+
+    def _place(self, position: int) -> RegistryState:
+        """Where to read on, and nothing of what holds there: a page of a long log costs the page. As state_at."""
+        for event in self._store.events(position - 1, position):
+            return RegistryState(position=position, time_ms=event.time_ms, head=event.hash)
+        raise ValueError("the registry's log has no such position; ask for one that it has")
 
     def _parse(self, start: RegistryState, until: int) -> Iterator[Event]:
         return _parse(start, self._store.events(_anchor(start), max(until, start.position)))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from bus.engines.postgres_database import Database, DatabaseUnavailable
-from bus.registry.event import Event, LogBroken, store_event
+from bus.registry.event import Event, LogBroken, StoredEvent, store_event
 from bus.registry.grants import GrantRevoked
 from bus.registry.registry import Registry
 from bus.registry.store import Appender, EventStore
@@ -52,7 +52,13 @@ def test_log_that_was_replaced_by_another_of_the_same_length_is_told(
 class Watched(EventStore):
     """Notes how many events are read while the log is locked."""
 
+    read = 0
     read_locked = 0
+
+    def events(self, after: int = 0, until: int = 2**63 - 1) -> Iterator[StoredEvent]:
+        for one in super().events(after, until):
+            self.read += 1
+            yield one
 
     @contextmanager
     def appending(self) -> Iterator[Appender]:
@@ -102,3 +108,15 @@ def test_database_that_takes_no_writes_is_told_like_one_that_is_down(database: D
         assert follower.state().position == registry.state().position
         with pytest.raises(DatabaseUnavailable):
             follower.record([SubsystemSuspended(CIVIL)], ACT)
+
+
+def test_page_of_the_history_costs_the_page_not_the_log(registry: Registry, database: Database) -> None:
+    """Whoever may read the log reads it page by page: each page from the beginning would be its square."""
+    *_, before_last, last = registry.history()
+    with Watched(database) as store:
+        reader = Registry(store, Clock())
+        assert [one.position for one in reader.history(before_last.position)] == [last.position]
+        assert store.read <= 3
+        for nowhere in (-1, last.position + 1, 2**63):
+            with pytest.raises(ValueError, match="position"):
+                list(reader.history(nowhere))
