@@ -4,7 +4,7 @@
    had more, the next round follows at once, else after `pause_s`. So new entries are in a checkpoint within a second
    while the disk keeps up. A source that takes longer than `patience_s`, for its database is gone, is heard in a later
    round and keeps nobody waiting.
-2. A source that cannot be read, or is refused, does not stop the others; it is asked again each second. A refusal is
+2. A source that cannot be read, or is refused, does not stop the others; it is asked again twice a second. A refusal is
    logged once, and its evidence is in `status`.
 3. What fails in the ledger itself (disk, sequencer) ends `run` with that error: whoever supervises starts it anew.
 """
@@ -27,7 +27,7 @@ __all__ = ["Ledger", "LedgerStatus", "SourceStatus"]
 log = logging.getLogger(__name__)
 
 PAUSE_S: Final = 0.2
-RETRY_MS: Final = 1_000
+RETRY_MS: Final = 500
 PATIENCE_S: Final = 0.2
 _READERS: Final = 32
 

@@ -47,7 +47,7 @@ def _following(told: dict[str, Any]) -> Finding:
     errors = [f"{name}: {one['error']}" for name, one in told.get("sources", {}).items() if one["error"]]
     lag_ms = told.get("lag_ms")
     if errors:
-        return Finding("ledger", Level.WARNING, "; ".join(errors), "it is asked again each second; why: govbus status")
+        return Finding("ledger", Level.WARNING, "; ".join(errors), "it is asked again by itself; why: govbus status")
     if lag_ms is not None and lag_ms > _LAG_MS:
         text = f"it is {lag_ms // 1000} s behind, {told['behind']} records"
         return Finding("ledger", Level.WARNING, text, "it catches up by itself; if it grows: is the disk fast enough?")

@@ -18,6 +18,7 @@ from bus.edge.endpoint import Endpoint
 from bus.edge.ports import keep_ports
 from bus.engines.logs import RotatingLog
 from bus.engines.supervisor import Launch, Supervisor
+from bus.ledger.registry_source import RegistrySource
 from bus.registry.fold import Act
 from bus.registry.registry import Registry
 from bus.registry.service_home import HomePlan, provide_home
@@ -33,6 +34,7 @@ __all__ = ["LedgerPart"]
 
 _ACT: Final = Act("govbus:ledger", "the ledger's own presence on the bus")
 _LOOK_SECONDS: Final = 60.0
+_POLL_SECONDS: Final = 0.05
 
 
 class LedgerPart:
@@ -78,6 +80,21 @@ class LedgerPart:
         if rotate_signing_key(plan.home, path, registry, self._clock_ms()) is Step.REPLACED:
             self.supervisor.restart()
         self.key_ends_ms = signing_key_end(plan.home, registry.state().keys)
+
+    def wait_following(self, seconds: float, *, without_registry: bool) -> bool:
+        """Wait until every source was read to its end once; False after `seconds`, and when it stands still."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            told = ask(self._home) or {}
+            if told.get("halted"):
+                return False
+            sources = dict(told.get("sources") or {})
+            if without_registry:
+                sources.pop(RegistrySource.name, None)
+            if sources and all(one["lag_ms"] is not None and not one["error"] for one in sources.values()):
+                return True
+            time.sleep(_POLL_SECONDS)
+        return False
 
     def stop(self) -> None:
         """End the process; what was acknowledged by then is integrated, or will be after the next start."""

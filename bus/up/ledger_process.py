@@ -49,7 +49,7 @@ __all__ = ["LedgerProcess"]
 _SIGNALS: Final = {signal.SIGINT, signal.SIGTERM}
 _AGAIN_S: Final = 5.0
 _LOOK_S: Final = 1.0
-_LAST_S: Final = 5.0
+_LAST_MS: Final = 5_000
 _INCONSISTENT: Final = "inconsistent.txt"
 
 # ValueError: a key's file, or the policy key's, is not what it must be.
@@ -145,23 +145,22 @@ class LedgerProcess:
 
     def _follow(self, ledger: Ledger, sources: Sources) -> None:
         kept, look_at = b"", 0.0
-        last_at: float | None = None
+        stopped_at: int | None = None
         while True:
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + _LOOK_S
                 for source in sources.new_journals():
                     ledger.follow(source)
-            stopping = self._stop.is_set()
+            if stopped_at is None and self._stop.is_set():
+                stopped_at = _monotonic_ms()
             more = ledger.round()
             if ledger.checkpoint.note != kept:
                 kept = ledger.checkpoint.note
                 write_atomic(self._layout.ledger_writer / "checkpoint", kept)
-            if stopping:
-                last_at = last_at or time.monotonic() + _LAST_S
-                if not more or time.monotonic() >= last_at:
-                    return
-            elif not more:
+            if stopped_at is None and not more:
                 self._stop.wait(PAUSE_S)
+            elif stopped_at is not None and _said_all(ledger, _monotonic_ms() - stopped_at):
+                return
 
     def _halt(self, error: Exception) -> None:
         text = str(error)
@@ -198,6 +197,12 @@ class LedgerProcess:
                     pass
             finally:
                 self._serving = False
+
+
+def _said_all(ledger: Ledger, for_ms: int) -> bool:
+    """Whether every source that can be read was read to its end since `for_ms` ago, or has had its time."""
+    sources = ledger.status().sources.values()
+    return for_ms > _LAST_MS or all(one.error or (one.lag_ms is not None and one.lag_ms <= for_ms) for one in sources)
 
 
 def _behind(ledger: Ledger, sources: Sources) -> int:

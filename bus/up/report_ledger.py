@@ -44,7 +44,7 @@ def ledger(found: Found) -> Part:
     facts["lag_s"] = None if lag_ms is None else round(lag_ms / 1000, 1)
     errors = [f"{name}: {one['error']}" for name, one in told["sources"].items() if one["error"]]
     if errors:
-        said = f"the rest is integrated, this is tried every second: {'; '.join(errors)}"
+        said = f"the rest is integrated, this is tried again and again: {'; '.join(errors)}"
         return Part("ledger", State.STALE, since, facts, said)
     if lag_ms is None or lag_ms > _BEHIND_MS:
         return Part("ledger", State.STALE, since, facts, f"it catches up: {told['behind']} records to go")

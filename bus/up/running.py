@@ -140,11 +140,15 @@ class Running:
         for part in self.brokers:
             self._say(f"broker {part.path}: Envoy with the gate")
             self._see(f"broker {part.path}", part.start().envoy.supervisor)
-        self._await_ledger(ledger)
+        if not ledger.wait_following(_LEDGER_SECONDS, without_registry=bool(parts.waiting)):
+            log.warning("the ledger does not follow yet; calls go on, why: govbus status")
         self._phase = "running"
 
     def _end(self) -> None:
         """Brokers first: what they admit until then is integrated, and the registry is there as long as anybody."""
+        services = self._registry_parts.services if self._registry_parts else None
+        if services is not None:
+            services.release()  # who waits for a newer policy would hold up the brokers' end
         for part in reversed((self._registry_parts, self._ledger, *self.brokers)):
             if part is not None:
                 part.stop()
@@ -166,13 +170,6 @@ class Running:
             raise EngineError(f"{self.layout.state} has a PostgreSQL of its own; leave --database-url out")
         self._outer.enter_context(Control(self.layout.supervisor, self.tell))
         return facts
-
-    def _await_ledger(self, ledger: LedgerPart) -> None:
-        """Calls do not need it: one that does not start is told, and started again."""
-        try:
-            ledger.supervisor.wait_ready(_LEDGER_SECONDS)
-        except EngineError as error:
-            log.warning("%s; it is started again, calls go on", error)
 
     def _see(self, part: str, supervisor: Supervisor) -> None:
         with self._told:

@@ -54,6 +54,10 @@ def test_running_instance_is_well(instance: Commands) -> None:
         "permissions",
         "disk",
         "certificates",
+        "journals",
+        "keys",
+        "ledger",
+        "policy",
         "ports",
         "leftovers",
     }

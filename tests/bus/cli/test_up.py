@@ -4,6 +4,7 @@ import json
 import os
 import random
 import select
+import shlex
 import signal
 import subprocess
 import time
@@ -54,6 +55,7 @@ def test_everything_is_up_after_the_first_start(instance: Commands) -> None:
         "publisher",
         "enrolment",
         "broker",
+        "ledger",
         "certificates",
     ]
     assert {one["state"] for one in found["parts"]} == {"up"}
@@ -126,7 +128,7 @@ def test_parts_that_are_killed_come_back(fresh: Commands) -> None:
         "stale",
         "up",
     )
-    for name in ("postgres", "broker"):
+    for name in ("postgres", "broker", "ledger"):
         os.kill(fresh.part(name)["facts"]["pid"], signal.SIGKILL)
         wait_until(partial(came_back, fresh, name))
     os.kill(fresh.part("supervisor")["facts"]["pid"], signal.SIGKILL)
@@ -134,6 +136,42 @@ def test_parts_that_are_killed_come_back(fresh: Commands) -> None:
     assert fresh.part("supervisor")["next"].startswith("start it: govbus up")
     fresh.run("up")
     assert fresh.json("status")["up"] is True
+
+
+def test_database_that_does_not_start_keeps_no_call_waiting(fresh: Commands) -> None:
+    """The broker serves by the last policy; the registry is tried again and comes back by itself."""
+    fresh.run("up", "--trust-domain", "bus.one.example")
+    fresh.run("down")
+    cluster = fresh.state / "postgres" / "data" / "PG_VERSION"
+    cluster.rename(cluster.with_name("away"))
+    started = fresh.json("up")
+    assert str(cluster) in started["waiting"]
+    assert started["policy_version"] > 0
+    parts = {one["part"]: one for one in fresh.json("status", status=1)["parts"]}
+    up = [name for name, one in parts.items() if one["state"] == "up"]
+    assert up == ["supervisor", "broker", "certificates"]
+    assert (parts["publisher"]["state"], parts["ledger"]["state"]) == ("stale", "stale")
+    assert "tried again" in parts["registry"]["next"]
+    assert "refuses from" in parts["publisher"]["next"]
+    assert parts["registry"]["since"] is not None
+    assert "does not run" in fresh.refused("member", "list")
+    cluster.with_name("away").rename(cluster)
+    wait_until(lambda: fresh.json("status", status=None)["up"], 60)
+    added = ("member", "add", "gov/mps", "--name-vi", "a", "--name-en", "b", "--reason", "x")
+    assert fresh.json(*added)["in_force"]["version"] > started["policy_version"]
+
+
+def test_first_start_without_its_database_fails_and_says_so(fresh: Commands) -> None:
+    said = fresh.refused("up", "--database-url", "postgresql://nobody@127.0.0.1:1/none")
+    assert "the first start needs its database" in said
+    assert supervisor_pid(Layout(fresh.state)) is None
+
+
+def test_reader_that_has_enough_is_no_failure(instance: Commands) -> None:
+    for command in ("status", "status --json", "logs -n 1000", "history", "ledger key"):
+        script = f"set -o pipefail; {' '.join(map(shlex.quote, COMMAND))} {command} | true"
+        done = subprocess.run(["/bin/bash", "-c", script], env=instance.environment, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b""), command
 
 
 def test_foreground_ends_in_order_at_an_interrupt(fresh: Commands) -> None:
