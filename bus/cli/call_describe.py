@@ -1,4 +1,7 @@
-"""What a method takes and gives, for whoever writes the JSON: a template that parses, and the contract's own form."""
+"""What a method takes and gives, for whoever writes the JSON: a template that parses, and the contract's own form.
+
+A contract is somebody else's text, and messages inside messages multiply: a template is cut off after some thousand.
+"""
 
 from typing import Any, Final
 
@@ -22,12 +25,13 @@ _WORDED: Final[dict[str, Any]] = {
     "google.protobuf.Value": None,
     "google.protobuf.Any": {},
 }
+_MOST_NAMES: Final = 2_000
 _LONG: Final = {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
 
 
 def template_of(message: Descriptor) -> Any:
     """JSON with every field once, of a oneof the first; what contains itself is cut off there."""
-    return _template(message, ())
+    return _Template().of(message, ())
 
 
 def proto_of(method: MethodDescriptor) -> str:
@@ -44,41 +48,44 @@ def proto_of(method: MethodDescriptor) -> str:
     return "\n".join(lines)
 
 
-def _template(message: Descriptor, above: tuple[Descriptor, ...]) -> Any:
-    if message.full_name in _WORDED:
-        return _WORDED[message.full_name]
-    if message.full_name.startswith("google.protobuf.") and message.full_name.endswith("Value"):
-        return _value(message.fields_by_name["value"], above)
-    if message in above:
-        return {}
-    inside = (*above, message)
-    return {
-        field.json_name: _field(field, inside)
-        for field in message.fields
-        if field.containing_oneof is None or field.containing_oneof.fields[0] is field
-    }
+class _Template:
+    def __init__(self) -> None:
+        self._names = 0
 
+    def of(self, message: Descriptor, above: tuple[Descriptor, ...]) -> Any:
+        if message.full_name in _WORDED:
+            return _WORDED[message.full_name]
+        if message.full_name.startswith("google.protobuf.") and message.full_name.endswith("Value"):
+            return self._value(message.fields_by_name["value"], above)
+        if message in above or self._names > _MOST_NAMES:
+            return {}
+        inside = (*above, message)
+        self._names += len(message.fields)
+        return {
+            field.json_name: self._field(field, inside)
+            for field in message.fields
+            if field.containing_oneof is None or field.containing_oneof.fields[0] is field
+        }
 
-def _field(field: FieldDescriptor, above: tuple[Descriptor, ...]) -> Any:
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        keys, values = field.message_type.fields
-        key = _value(keys, above)
-        return {key if isinstance(key, str) else str(key).lower(): _value(values, above)}
-    if field.is_repeated:
-        return [] if field.message_type in above else [_value(field, above)]
-    return _value(field, above)
+    def _field(self, field: FieldDescriptor, above: tuple[Descriptor, ...]) -> Any:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            keys, values = field.message_type.fields
+            key = self._value(keys, above)
+            return {key if isinstance(key, str) else str(key).lower(): self._value(values, above)}
+        if field.is_repeated:
+            return [] if field.message_type in above else [self._value(field, above)]
+        return self._value(field, above)
 
-
-def _value(field: FieldDescriptor, above: tuple[Descriptor, ...]) -> Any:
-    if field.message_type is not None:
-        return _template(field.message_type, above)
-    if field.enum_type is not None:
-        return field.enum_type.values[min(1, len(field.enum_type.values) - 1)].name
-    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-        return ""
-    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
-        return False
-    return "0" if field.cpp_type in _LONG else 0
+    def _value(self, field: FieldDescriptor, above: tuple[Descriptor, ...]) -> Any:
+        if field.message_type is not None:
+            return self.of(field.message_type, above)
+        if field.enum_type is not None:
+            return field.enum_type.values[min(1, len(field.enum_type.values) - 1)].name
+        if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+            return ""
+        if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+            return False
+        return "0" if field.cpp_type in _LONG else 0
 
 
 def _reached(method: MethodDescriptor) -> list[Descriptor | EnumDescriptor]:

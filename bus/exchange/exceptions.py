@@ -281,19 +281,21 @@ class _UsedUp(CallError):
 
 
 class RateLimited(_UsedUp):
-    """The rate of the grant or of the peer is used up; RetryInfo says for how long."""
+    """The rate of the grant or of the peer (limit: grant, peer) is used up; RetryInfo says for how long."""
 
     REASON: ClassVar[Reason] = Reason.RATE_LIMITED
 
 
 class QuotaExceeded(_UsedUp):
-    """The day's calls or bytes of the grant are used up."""
+    """The day's calls or bytes (limit: calls, bytes) of the grant are used up; RetryInfo leads to the next UTC day."""
 
     REASON: ClassVar[Reason] = Reason.QUOTA_EXCEEDED
 
 
 class VerificationBudget(_UsedUp):
-    """The peer's budget of signature verifications is used up; refused ones count tenfold."""
+    """The peer's budget of signature verifications is used up; refused ones count tenfold; RetryInfo says for how
+    long.
+    """
 
     REASON: ClassVar[Reason] = Reason.VERIFICATION_BUDGET
 

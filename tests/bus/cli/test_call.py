@@ -14,7 +14,8 @@ from bus.exchange import load_provider_config, serve  # isort: skip - before gRP
 
 import pytest
 from google.protobuf import json_format
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from vn.administrative.v1 import administrative_pb2 as pb
 from vn.administrative.v1 import administrative_pb2_grpc as rpc
@@ -209,6 +210,24 @@ def test_every_contract_can_be_described(module: Any) -> None:
             for message in (method.input_type, method.output_type):
                 json_format.ParseDict(template_of(message), GetMessageClass(message)())
             assert method.input_type.full_name in proto_of(method)
+
+
+def test_contract_cannot_make_its_description_endless() -> None:
+    """Thirty levels of four fields each would be 4^30 names; a message inside itself would never end."""
+    file = FileDescriptorProto(name="deep.proto", package="deep", syntax="proto3")
+    for level in range(30):
+        message = file.message_type.add(name=f"L{level}")
+        for number in range(1, 5):
+            inner = f".deep.L{min(level + 1, 29)}"
+            message.field.add(
+                name=f"f{number}", number=number, type="TYPE_MESSAGE", type_name=inner, label="LABEL_OPTIONAL"
+            )
+    pool = DescriptorPool()
+    pool.Add(file)
+    message_type = pool.FindMessageTypeByName("deep.L0")
+    template = template_of(message_type)
+    assert len(json.dumps(template)) < 200_000
+    json_format.ParseDict(template, GetMessageClass(message_type)())
 
 
 def test_wrong_usage_says_what_to_do(calls: Calls, tmp_path: Path) -> None:
