@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bus.exchange.watch import EVERY_S  # isort: skip - before gRPC
+from bus.exchange import load_client_config  # isort: skip - before gRPC
 
 from bus.engines.postgres_database import DatabaseUnavailable
 from bus.registry.change import Change
@@ -23,6 +23,8 @@ from tests.support.live_load import Load
 
 __all__ = ["Live", "running_live"]
 
+_TICK_S = 0.5
+
 
 @dataclass
 class Live:
@@ -34,7 +36,7 @@ class Live:
 
     def load(self, *, workers: int = 4, timeout: float = 60.0) -> Load:
         """Calls of CALLER, between `with` and its end."""
-        return Load(home_of(self.layout, CALLER) / "config.yaml", workers=workers, timeout=timeout)
+        return Load(load_client_config(home_of(self.layout, CALLER) / "config.yaml"), workers=workers, timeout=timeout)
 
     def record(self, *changes: Change) -> int:
         """Their position in the log; tried again while the database is away."""
@@ -92,7 +94,7 @@ def running_live(folder: Path) -> Iterator[Live]:
         stop = threading.Event()
 
         def tick() -> None:
-            while not stop.wait(EVERY_S):
+            while not stop.wait(_TICK_S):
                 running.tick()
 
         ticking = threading.Thread(target=tick, name="ticking")

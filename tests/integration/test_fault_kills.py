@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bus.exchange import load_client_config  # isort: skip - before gRPC
+
 import pytest
 
 from bus.engines.postgres_database import DatabaseUnavailable
@@ -172,7 +174,7 @@ def ended(layout: Layout) -> Iterator[None]:
 
 def kills_at_random(folder: Path, seconds: float, capsys: pytest.CaptureFixture[str]) -> None:
     layout = make_live(folder / "a state")
-    config = home_of(layout, CALLER) / "config.yaml"
+    config = load_client_config(home_of(layout, CALLER) / "config.yaml")
     with ended(layout), providing(layout, folder / "effects") as provider:
         up(layout)
         killer = Killer(layout, provider, random.Random(SEED))

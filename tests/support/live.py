@@ -1,4 +1,4 @@
-"""An instance as an operator runs it: what `govbus up` starts, two members enrolled by token, a provider that counts.
+"""An instance as an operator runs it: what `govbus up` starts, members enrolled by token, a provider that counts.
 
 `make_live` is the instance's first life, a minute ago: enrolled signing keys begin 11 s after their event (protocol.md
 1), and no test of a fault should wait for that. Afterwards nothing runs; `bus.up` starts it, as on any other day.
@@ -46,6 +46,7 @@ __all__ = [
     "CALLER",
     "PURPOSE",
     "UNITS",
+    "VISITOR",
     "Provider",
     "home_of",
     "make_live",
@@ -56,6 +57,8 @@ __all__ = [
 BROKER = "gov/ndc/broker-1"
 UNITS = "gov/moha/units"
 CALLER = "gov/moj/civil-status"
+VISITOR = "gov/moj/court"
+"""May do what CALLER may."""
 BYSTANDER = "gov/moj/portal"
 """Never calls: what tests suspend and resume, so that there is something to publish."""
 PURPOSE = "civil.birth"
@@ -81,7 +84,7 @@ def home_of(layout: Layout, path: str) -> Path:
 
 
 def make_live(state: Path) -> Layout:
-    """Found the instance, let both members in, end everything."""
+    """Found the instance, let the members in, end everything."""
     layout, facts = Layout(state), Facts("bus.test.example", BROKER)
     layout.settle(facts)
     authority = found.make_keys(layout, facts, now=_earlier())
@@ -97,7 +100,7 @@ def make_live(state: Path) -> Layout:
         )
         contracts, files = contract_changes(registry.state(), contract_image([administrative_pb2.DESCRIPTOR]))
         registry.record([*contracts, *_nation(layout)], ACT, files)
-        for path in (UNITS, CALLER):
+        for path in (UNITS, CALLER, VISITOR):
             token = issue_token(
                 registry,
                 path,
@@ -117,10 +120,11 @@ def _nation(layout: Layout) -> list[Change]:
     return [
         MemberAdded("gov", "moha", "Bộ Nội vụ", "Ministry of Home Affairs"),
         MemberAdded("gov", "moj", "Bộ Tư pháp", "Ministry of Justice"),
-        *(SubsystemAdded(path) for path in (UNITS, CALLER, BYSTANDER)),
+        *(SubsystemAdded(path) for path in (UNITS, CALLER, VISITOR, BYSTANDER)),
         EndpointsSet(UNITS, (f"127.0.0.1:{port}",)),
         ServiceOffered(UNITS, SERVICE),
         GrantMade("units", CALLER, UNITS, METHODS, (PURPOSE,), now_ms, now_ms + 24 * _HOUR_MS),
+        GrantMade("visits", VISITOR, UNITS, METHODS, (PURPOSE,), now_ms, now_ms + 24 * _HOUR_MS),
     ]
 
 

@@ -5,15 +5,16 @@ import secrets
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bus.exchange import CallError, CallEvidence, connect_blocking, load_client_config  # isort: skip - before gRPC
+from bus.exchange import CallError, CallEvidence, connect_blocking  # isort: skip - before gRPC
 
+from vn.administrative.v1 import administrative_pb2 as pb
 from vn.administrative.v1 import administrative_pb2_grpc as rpc
 
-from tests.integration.world import ask
+from bus.exchange.config import ClientConfig
+from tests.integration.world import CODE_LIST, ask
 from tests.support.live import PURPOSE, Provider, wait_until
 
 __all__ = ["Load"]
@@ -24,9 +25,9 @@ _PAUSE_S = 0.01
 class Load:
     """Between `with` and its end `workers` threads call without end; a call waits `timeout` seconds for its answer."""
 
-    def __init__(self, config: Path, *, workers: int = 4, timeout: float = 60.0) -> None:
+    def __init__(self, config: ClientConfig, *, workers: int = 4, timeout: float = 60.0) -> None:
         self._timeout = timeout
-        self._channel = connect_blocking(load_client_config(config))
+        self._channel = connect_blocking(config)
         self._name, self._numbers = secrets.token_hex(4), itertools.count()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._work, name="load") for _ in range(workers)]
@@ -61,6 +62,11 @@ class Load:
         )
         stub: Any = rpc.AdministrativeUnitServiceStub(view)
         return stub.GetUnit(ask(), timeout=timeout or self._timeout)
+
+    def stream(self, within: str = "", timeout: float = 60.0) -> Any:
+        """The messages of a stream, as they come: `within` times three, or without end."""
+        stub: Any = rpc.AdministrativeUnitServiceStub(self._channel.using(purpose=PURPOSE, case_id="case-a1"))
+        return stub.ListUnits(pb.ListUnitsRequest(code_list_version=CODE_LIST, within_code=within), timeout=timeout)
 
     def goes_on(self, calls: int = 20) -> None:
         """Wait until so many calls more were answered."""

@@ -8,6 +8,7 @@ apart, so within one process nothing is looked up.
 """
 
 import asyncio
+import itertools
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -26,7 +27,7 @@ _PAUSE_S = 0.1
 
 
 class Counting(Units):
-    """Counts GetUnit; ListUnits goes on until nobody listens."""
+    """Counts GetUnit; ListUnits goes on as long as its request says."""
 
     def __init__(self, effects: Path) -> None:
         self._before = set(effects.read_text().split()) if effects.exists() else set()
@@ -39,7 +40,7 @@ class Counting(Units):
         return await super().GetUnit(request, context)
 
     async def ListUnits(self, request: pb.ListUnitsRequest, context: Any) -> AsyncIterator[pb.ListUnitsResponse]:
-        while True:
+        for _ in range(int(request.within_code)) if request.within_code else itertools.count():
             async for answer in super().ListUnits(request, context):
                 yield answer
                 await asyncio.sleep(_PAUSE_S)
