@@ -1,8 +1,8 @@
 """One broker as a part of a running instance: started, its certificate and its signing key replaced before they end.
 
 A certificate is renewed at two thirds of its life, or when it was revoked; recorded first, and used when every reader
-has the snapshot that names it (bus.up.broker). The signing key is replaced 30 days before its end, or once it was revoked
-(bus.up.signing_key); the gate takes the new one at its next start, which is at most a week later.
+has the snapshot that names it (bus.up.broker). The signing key is replaced 30 days before its end, or once it was
+revoked (bus.up.signing_key); the gate takes the new one at its next start, which is at most a week later.
 """
 
 import contextlib
