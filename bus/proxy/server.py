@@ -53,7 +53,11 @@ class ProxyServer:
         guard = None if token is None else _TokenGuard(token)
         self._server = aio.server(
             interceptors=() if guard is None else (guard,),
-            options=(("grpc.max_receive_message_length", MAX_MESSAGE), ("grpc.max_send_message_length", MAX_MESSAGE)),
+            options=(
+                ("grpc.max_receive_message_length", MAX_MESSAGE),
+                ("grpc.max_send_message_length", MAX_MESSAGE),
+                ("grpc.so_reuseport", 0),  # nobody else may listen at this port beside us
+            ),
         )
         for add in extra:
             add(self._server)
