@@ -1,10 +1,14 @@
-"""The grant that every subsystem has: its own certificate, signing key and snapshot, of the registry (RenewalService).
+"""The grants that every subsystem has of the instance's own services:
 
-It is made with the enrolment, in the same transaction, and for whoever was there before the registry offered all of
-it, at the registry's start. One that an operator ended is not made again. Brokers have it too.
+- of the registry, its own certificate, signing key, snapshot and trust (RenewalService); brokers have it too
+- of the ledger, checkpoints and proofs (LedgerService), whose answers tell nobody anything that he does not hold
+
+They are made with the enrolment, in the same transaction, and for whoever was there before the services were offered,
+at the registry's start. One that an operator ended is not made again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
@@ -12,16 +16,33 @@ from bus.registry.change import Change
 from bus.registry.grants import RENEWAL_SERVICE, GrantMade
 from bus.registry.state import RegistryState
 
-__all__ = ["RENEWAL_PURPOSE", "enrolled", "own_grants", "renewal_provider"]
+__all__ = ["EVIDENCE_PURPOSE", "LEDGER_SERVICE", "RENEWAL_PURPOSE", "enrolled", "own_grants", "renewal_provider"]
 
+LEDGER_SERVICE: Final = "govbus.ledger.v1.LedgerService"
 RENEWAL_PURPOSE: Final = "govbus.renewal"
+EVIDENCE_PURPOSE: Final = "govbus.evidence"
 _TEN_YEARS_MS: Final = 10 * 366 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """One service, and how the grants for it are called."""
+
+    service: str
+    prefix: str
+    purpose: str
+    brokers: bool
+
+
+_SERVICES: Final = (
+    _Own(RENEWAL_SERVICE, "own", RENEWAL_PURPOSE, brokers=True),
+    _Own(LEDGER_SERVICE, "ledger", EVIDENCE_PURPOSE, brokers=False),
+)
 
 
 def renewal_provider(state: RegistryState) -> str:
     """The path of the first subsystem that offers RenewalService; empty if none does."""
-    offering = (path for path, one in state.subsystems.items() if RENEWAL_SERVICE in one.services)
-    return min(offering, default="")
+    return _provider(state, RENEWAL_SERVICE)
 
 
 def enrolled(state: RegistryState) -> list[str]:
@@ -32,14 +53,23 @@ def enrolled(state: RegistryState) -> list[str]:
 
 
 def own_grants(state: RegistryState, paths: Iterable[str], now_ms: int) -> list[Change]:
-    """The grants that are missing for `paths`; none where nobody offers the service."""
-    provider = renewal_provider(state)
+    """The grants that are missing for `paths`; none of a service that nobody offers."""
+    asked = tuple(paths)
+    return [grant for own in _SERVICES for grant in _missing(state, own, asked, now_ms)]
+
+
+def _missing(state: RegistryState, own: _Own, paths: tuple[str, ...], now_ms: int) -> Iterator[Change]:
+    provider = _provider(state, own.service)
     if not provider:
-        return []
-    methods = tuple(method.path for method in state.services[RENEWAL_SERVICE].methods)
-    ids = {path: f"own-{sha256(path.encode()).hexdigest()[:32]}" for path in paths}
-    return [
-        GrantMade(grant_id, path, provider, methods, (RENEWAL_PURPOSE,), now_ms, now_ms + _TEN_YEARS_MS)
-        for path, grant_id in ids.items()
-        if grant_id not in state.grants
-    ]
+        return
+    methods = tuple(method.path for method in state.services[own.service].methods)
+    for path in paths:
+        grant_id = f"{own.prefix}-{sha256(path.encode()).hexdigest()[:32]}"
+        if grant_id in state.grants or path == provider or (state.subsystems[path].is_broker and not own.brokers):
+            continue
+        yield GrantMade(grant_id, path, provider, methods, (own.purpose,), now_ms, now_ms + _TEN_YEARS_MS)
+
+
+def _provider(state: RegistryState, service: str) -> str:
+    offering = (path for path, one in state.subsystems.items() if service in one.services)
+    return min(offering, default="")

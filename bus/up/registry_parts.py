@@ -191,12 +191,12 @@ class RegistryParts:
         self._say("publisher")
         signer = FileSigner.load(layout.policy_signing_key)
         publisher = parts.enter_context(Publisher(layout.state, registry, signer, now_ms, _tell_publication))
+        self._ledger.provide(registry, self.authority)  # before the registry makes everybody's grants
         self._say(f"registry services: {self._path}, enrolment listener")
         services = self._new_services(registry)
         parts.callback(self._stop_services)
         self.services = services
         services.start()
-        self._ledger.provide(registry, self.authority)
         return publisher
 
     def _new_services(self, registry: Registry) -> RegistryServices:
