@@ -13,7 +13,7 @@
 
 import heapq
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -127,11 +127,11 @@ class LivePolicy:
             touched.everybody()
         for kind in _TIMED:
             self._difference_timed(kind, before, state, now_ms, builder, touched)
-        for pair, _ in _changed(before.agents, state.agents):
-            if pair not in before.agents:
-                builder.put_agent(agent_of(state, pair))
+        agents = [pair for pair, _ in _changed(before.agents, state.agents) if pair not in before.agents]
+        for pair in agents:
+            builder.put_agent(agent_of(state, pair))
             touched.parts(pair)
-        for pair in _gone(before.agents, state.agents):
+        for pair in _gone(before.agents, state.agents, len(agents)):
             builder.drop_agent(agent_of(state, pair))
             touched.parts(pair)
 
@@ -145,7 +145,8 @@ class LivePolicy:
         touched: "_Touched",
     ) -> None:
         former, newer = getattr(before, kind.name), getattr(state, kind.name)
-        for key, entry in _changed(former, newer):
+        changed = _changed(former, newer)
+        for key, entry in changed:
             if now_ms <= (end := kind.ends(entry)):
                 self._put(kind, builder, state, key, entry)
                 self._standing[kind.name].add(key)
@@ -153,7 +154,7 @@ class LivePolicy:
                 touched.entry(kind, entry)
             else:
                 self._drop(kind, builder, key, entry, touched)
-        for key in _gone(former, newer):
+        for key in _gone(former, newer, sum(key not in former for key, _ in changed)):
             self._drop(kind, builder, key, former[key], touched)
 
     def _expire(self, state: RegistryState, now_ms: int, builder: TableBuilder, touched: "_Touched") -> None:
@@ -233,13 +234,13 @@ class _Touched:
         return frozenset(readers)
 
 
-def _changed(before: Mapping[K, V], after: Mapping[K, V]) -> Iterator[tuple[K, V]]:
+def _changed(before: Mapping[K, V], after: Mapping[K, V]) -> list[tuple[K, V]]:
     """Entries that are new or another one."""
     if before is after:
-        return iter(())
-    return iter([(key, value) for key, value in after.items() if before.get(key) is not value])
+        return []
+    return [(key, value) for key, value in after.items() if before.get(key) is not value]
 
 
-def _gone(before: Mapping[K, V], after: Mapping[K, V]) -> list[K]:
-    """Keys that are there no more."""
-    return [] if before is after else [key for key in before if key not in after]
+def _gone(before: Mapping[K, V], after: Mapping[K, V], new: int) -> list[K]:
+    """Keys that are there no more; `new`: how many are there that were not, which often says that none is gone."""
+    return [] if len(before) + new == len(after) else [key for key in before if key not in after]

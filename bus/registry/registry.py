@@ -7,8 +7,10 @@ appended. A state is a value: whoever got one keeps it unchanged.
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
 
 from bus.registry.change import Change, KeyClaim
+from bus.registry.checkpoint import load_checkpoint, store_checkpoint
 from bus.registry.event import Event, LogBroken, StoredEvent, parse_events
 from bus.registry.fold import EMPTY, Act, Proposal, fold, propose
 from bus.registry.refusal import Refusal, RefusalReason
@@ -23,9 +25,10 @@ _END = 2**63 - 1
 class Registry:
     """For use by several threads."""
 
-    def __init__(self, store: EventStore, clock_ms: Callable[[], int]) -> None:
-        """Nothing is read before it is asked for."""
+    def __init__(self, store: EventStore, clock_ms: Callable[[], int], checkpoint: Path | None = None) -> None:
+        """Nothing is read before it is asked for. `checkpoint`: a file to begin with (bus.registry.checkpoint)."""
         self._store = store
+        self._checkpoint, self._checkpoint_position = checkpoint, 0
         self._clock_ms = clock_ms
         self._lock = threading.Lock()
         self._newest = EMPTY
@@ -53,10 +56,17 @@ class Registry:
 
     def state(self) -> RegistryState:
         """The newest state, others' changes included; LogBroken if what was appended does not fit."""
-        newest = self._newest
+        newest = self._newest if self._newest.position else self._resumed()
         newest = fold(self._parse(newest, _END), newest)
         self._keep(newest)
         return newest
+
+    def store_checkpoint(self, after: int = 1) -> None:
+        """Write the newest state to the checkpoint's file if `after` events or more came since it was; OSError."""
+        newest = self._newest
+        if self._checkpoint is not None and newest.position >= self._checkpoint_position + after:
+            store_checkpoint(self._checkpoint, newest)
+            self._checkpoint_position = newest.position
 
     def state_at(self, position: int) -> RegistryState:
         """The state right after `position`; ValueError for one that is not there yet."""
@@ -99,6 +109,14 @@ class Registry:
 
     def _parse(self, start: RegistryState, until: int) -> Iterator[Event]:
         return _parse(start, self._store.events(_anchor(start), max(until, start.position)))
+
+    def _resumed(self) -> RegistryState:
+        """What the first read of the log begins with."""
+        found = None if self._checkpoint is None else load_checkpoint(self._checkpoint)
+        if found is None or self._store.hash_at(found.position) != found.head:
+            return EMPTY
+        self._checkpoint_position = found.position
+        return found
 
     def _keep(self, state: RegistryState) -> None:
         with self._lock:
