@@ -111,6 +111,6 @@ class BrokerLink:
             ("grpc.keepalive_timeout_ms", 500),
             ("grpc.http2.ping_timeout_ms", 500),
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 2_000),
+            ("grpc.max_reconnect_backoff_ms", 1_000),
         ]
         return aio.secure_channel(self._address, self._tls.material.client_credentials(), options)

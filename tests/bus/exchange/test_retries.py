@@ -184,13 +184,13 @@ async def test_no_broker_at_all_is_told_as_such_and_nothing_was_sent(world: Worl
 
 async def test_call_waits_for_a_broker_that_comes_back_before_the_deadline(world: World) -> None:
     async with running(world) as bus:
-        relay, port = Relay(bus.broker.port), free_port()
-        async with connect(world.client_config((BROKER, port), timeout_ms=30_000)) as channel:
+        relay = Relay(bus.broker.port)
+        async with connect(world.client_config((BROKER, relay.port), timeout_ms=30_000)) as channel:
             asked = asyncio.ensure_future(rpc.AdministrativeUnitServiceStub(channel).GetUnit(ask()))
             # Far more attempts than MAX_RETRIES fail at once in this time.
             await asyncio.sleep(3)
             assert not asked.done()
-            await relay.start(port)
+            await relay.start()
             await asked
             assert len(bus.units.calls) == 1
         await relay.stop()
@@ -198,14 +198,14 @@ async def test_call_waits_for_a_broker_that_comes_back_before_the_deadline(world
 
 async def test_stream_waits_for_a_broker_too_since_nothing_was_sent(world: World) -> None:
     async with running(world) as bus:
-        relay, port = Relay(bus.broker.port), free_port()
-        async with connect(world.client_config((BROKER, port), timeout_ms=30_000)) as channel:
+        relay = Relay(bus.broker.port)
+        async with connect(world.client_config((BROKER, relay.port), timeout_ms=30_000)) as channel:
             stub = rpc.AdministrativeUnitServiceStub(channel)
             stream = aiter(stub.ListUnits(pb.ListUnitsRequest(code_list_version=CODE_LIST)))
             first = asyncio.ensure_future(anext(stream))
             await asyncio.sleep(1)
             assert not first.done()
-            await relay.start(port)
+            await relay.start()
             assert (await first).units[0].code.code == "01"
             assert [one.units[0].code.code async for one in stream] == ["02", "03"]
             assert len(bus.units.calls) == 1
@@ -260,19 +260,22 @@ async def test_own_idempotency_key_is_the_one_that_travels(world: World) -> None
 
 
 class Relay:
-    """A wire to a broker that can go dead without closing."""
+    """A wire to a broker that can go dead without closing. Before `start` its port refuses connections."""
 
     def __init__(self, port: int) -> None:
         self._target = port
+        # Bound from the beginning: a free port would be anybody's, an outgoing connection's too.
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
         self._alive = asyncio.Event()
         self._alive.set()
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def start(self, port: int = 0) -> int:
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", port)
-        found: int = self._server.sockets[0].getsockname()[1]
-        return found
+    async def start(self) -> int:
+        self._server = await asyncio.start_server(self._connect, sock=self._socket)
+        return self.port
 
     def freeze(self) -> None:
         self._alive.clear()
