@@ -14,7 +14,7 @@ from bus.cli.main import app
 
 TOP = Path(__file__).resolve().parents[2]
 TEXT = (TOP / "docs" / "operations.md").read_text("utf-8")
-ELSEWHERE = {"demo", "verify", "evidence", "snapshot", "instance", "broker"}
+ELSEWHERE = {"demo", "snapshot", "instance", "broker"}
 """Commands that need no running instance; README.md tells of them."""
 
 
