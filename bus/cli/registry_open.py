@@ -71,7 +71,7 @@ def open_registry(layout: Layout) -> Iterator[Registry]:
     database = registry_database(layout)
     database.connect(autocommit=True).close()  # said at once: the store's pool waits for a server to come back
     with EventStore(database, migrating=False) as store:
-        yield Registry(store, now_ms)
+        yield Registry(store, now_ms, layout.checkpoint)
 
 
 def change(

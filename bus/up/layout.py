@@ -4,7 +4,7 @@
       instance.json             trust domain and the path of the first broker; written first, never changed
       database-url              0600; only where somebody else's PostgreSQL is used
       postgres/                 bus.engines.postgres
-      supervisor/               lock, supervisor.log, run-directory of the control socket
+      supervisor/               lock, supervisor.log, run-directory of the control socket, registry-checkpoint
       ledger/                   bus.ledger.storage: the Merkle log, the only part that others may be given to read
       ledger-writer/            its secrets and its process: signing-key.pem, salt-key, checkpoint (the newest that was
                                 signed), ledger.log, run-directory
@@ -66,6 +66,11 @@ class Layout:
     def policy_signing_key(self) -> Path:
         """Signs snapshots."""
         return self.state / "policy-signing-key.pem"
+
+    @property
+    def checkpoint(self) -> Path:
+        """A state of the registry, so that nobody reads its whole log; it may be removed at any time."""
+        return self.supervisor / "registry-checkpoint"
 
     @property
     def database_url(self) -> Path:

@@ -47,6 +47,8 @@ _RECOVERY_SECONDS = 3600.0  # a long recovery is not to be begun again and again
 _AGAIN_SECONDS = 5.0
 _QUIET_SECONDS = 60.0
 _KEY_SECONDS = 60.0
+_CHECKPOINT_AT_START = 20_000  # events read; writing one takes about a second for 200,000 grants
+_CHECKPOINT_AT_END = 1_000
 
 log = logging.getLogger(__name__)
 
@@ -161,8 +163,11 @@ class RegistryParts:
             try:
                 server = self._start_database(parts, seconds)
                 self._say("registry")
-                registry = Registry(parts.enter_context(EventStore(server.database(REGISTRY))), now_ms)
+                store = parts.enter_context(EventStore(server.database(REGISTRY)))
+                registry = Registry(store, now_ms, self._layout.checkpoint)
                 registry.state()
+                _store_checkpoint(registry, _CHECKPOINT_AT_START)
+                parts.callback(_store_checkpoint, registry, _CHECKPOINT_AT_END)
             except EngineError as error:
                 raise _DatabaseAway(str(error)) from error
             except psycopg.Error as error:  # it died between two questions, or is not ready for one
@@ -260,3 +265,13 @@ def _tell_publication(done: Publication) -> None:
     logging.getLogger("bus.edge.publisher").info(
         "policy version %d published to %d readers, log position %d", done.version, done.scopes, done.log_position
     )
+
+
+def _store_checkpoint(registry: Registry, after: int) -> None:
+    """For the next start, if it is worth that; without it the next start takes longer, and that is all."""
+    try:
+        registry.store_checkpoint(after)
+    except OSError as error:
+        log.warning(
+            "no checkpoint of the registry is written (%s); the next start reads more of its log", error.strerror
+        )
