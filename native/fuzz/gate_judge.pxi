@@ -12,6 +12,8 @@ ctypedef struct play:
     source script
     u64 leave
     bint listing
+    u32 limits             # LIMIT_* that judge the call at its headers
+    u64 allowed            # calls that the grant's day then allows
     u8 salt[32]
     u8 body[600]
     size_t body_n
@@ -74,6 +76,10 @@ cdef void judge_request(play* c) noexcept nogil:
     expect(gb_batch_verify(WORLD.client_key, &s, leaf, NULL) == GB_BATCH_OK, b"only a signed request reaches a provider")
     e = fe_find(c.f, REQUEST, b":path")
     expect(e != NULL and gb_eq(h.method, gb_make_span(e.value, e.value_n)), b"the path is the signed method")
+    expect(not c.limits & LIMIT_BYTES, b"nothing goes on that passes its day's bytes")
+    if c.limits & LIMIT_BY_DAY:
+        WORLD.counted_least += 1
+        expect(c.allowed == 0 or WORLD.counted_least <= c.allowed, b"nothing goes on that passes its day's calls")
     signed_by_gate(c, REQUEST, b"govbus/admission/v1", b"govbus-admission-bin", b"govbus-admission-signature-bin")
     e = fe_find(c.f, REQUEST, b"govbus-cluster")
     expect(e != NULL and e.value_n == 8 and memcmp(e.value, b"provider", 8) == 0 and c.f.route_cleared,

@@ -8,7 +8,8 @@
 #  2. What goes back to the client has nothing but the bus's metadata, and a receipt that verifies.
 #  3. A stream is answered once, and not touched after that; pointers into a map are not kept over a setter.
 #  4. A policy that comes into force in the middle of a call judges what is still to come.
-#  5. Nothing goes on that the journal could not record (GOVBUS_FUZZ_BREAK=intent or outcome takes its disk away then).
+#  5. Check 9 lets as many calls of a grant on as its day allows: none more, and none fewer for those that never went on.
+#  6. Nothing goes on that the journal could not record (GOVBUS_FUZZ_BREAK=intent or outcome takes its disk away then).
 
 include "native/core/base.pxi"
 include "native/core/sync.pxi"
@@ -289,12 +290,12 @@ cdef void play_answer(play* c) noexcept nogil:
     if goes(c, LEAVE_ANSWER):
         return
     if choices & 128:
-        swap_policy(<u32>take_number(&c.script, 1) & 15)
+        swap_policy(<u32>take_number(&c.script, 1) & (15 | LIMIT_BY_DAY))
     c.f.map[TRAILERS].there = True
     make_answer(c, TRAILERS, choices >> 3)
     spoil(c)
     hand_over(c, 2, choices & 32 != 0)
-    expect(c.f.over or not passing or c.body_n == 0 or not WORLD.revoked & ~<u32>REVOKED_PROVIDER_KEY,
+    expect(c.f.over or not passing or c.body_n == 0 or not WORLD.revoked & (REVOKED_GRANT | REVOKED_CLIENT | REVOKED_CLIENT_KEY),
            b"an open stream ends with what permitted it")
     if c.f.over or choices & 32:
         return
@@ -306,11 +307,29 @@ cdef void play_answer(play* c) noexcept nogil:
     hook_response_trailers(c.f, c.gate)
 
 
+cdef void limit(play* c, u32 limits) noexcept nogil:
+    """The limits that the script chose are in force before its call."""
+    if limits:
+        swap_policy(limits)
+        c.limits = limits
+        if limits & LIMIT_ONE_MORE:
+            c.allowed = WORLD.counted_most + 1
+        elif limits & LIMIT_USED:
+            c.allowed = WORLD.counted_least
+
+
+cdef void judge_limits(play* c) noexcept nogil:
+    """A call that its grant's day allows is not refused by that."""
+    if c.f.over and c.limits & LIMIT_ONE_MORE and not c.limits & LIMIT_BYTES:
+        expect(strcmp(c.f.details, b"QUOTA_EXCEEDED") != 0, b"what never went on used nothing up")
+
+
 cdef void play_all(play* c) noexcept nogil:
     play_request(c, take_number(&c.script, 1))
     if goes(c, LEAVE_INTENT) or c.leave == LEAVE_BEFORE or c.leave == LEAVE_BODY:
         return
     wait_for(c)
+    judge_limits(c)
     if c.f.over or not c.f.decoding:
         return
     expect(not fe_broken, b"nothing goes on that the journal could not record")
@@ -328,11 +347,14 @@ cdef void play_all(play* c) noexcept nogil:
 
 cdef public void fuzz_gate(const u8* p, size_t n) noexcept nogil:
     cdef play c
+    cdef u64 choices
     prepare_world()
     memset(&c, 0, sizeof(c))
     c.script = source_of(p, n)
     c.leave = take_number(&c.script, 1) & 7
-    c.listing = take_number(&c.script, 1) & 1
+    choices = take_number(&c.script, 1)
+    c.listing = choices & 1
+    limit(&c, <u32>choices & ~<u32>15)
     c.f = fe_new(<const u8*>WORLD.certificate_hex, 0 if c.leave == 7 else 64)
     c.gate = hook_new(WORLD.config, c.f)
     expect(c.gate != NULL, b"a stream gets its filter")
@@ -341,6 +363,8 @@ cdef public void fuzz_gate(const u8* p, size_t n) noexcept nogil:
         hook_complete(c.f, c.gate)
     hook_destroy(c.gate)
     fe_free(c.f)
+    if c.limits & LIMIT_BY_DAY:
+        WORLD.counted_most += 1
     if WORLD.revoked:
         swap_policy(0)
     WORLD.runs += 1

@@ -30,6 +30,7 @@ cdef extern from *:
         setenv("GOVBUS_TRUST_DOMAIN", "fuzz.test", 1);
         setenv("GOVBUS_JOURNAL_DIR", fe_folder(), 1);
         setenv("GOVBUS_REPLAY_LOG2", "16", 1);
+        setenv("GOVBUS_VERIFICATIONS", "1000000", 1);   /* the fuzzer forges more than a peer may */
         setenv("GOVBUS_GATE_KEY", key_path, 1);
         setenv("GOVBUS_POLICY_KEY", policy_key, 1);
     }
@@ -55,6 +56,7 @@ cdef extern from *:
     }
     """
     ctypedef bint flag "_Bool"
+    int strcmp(const char* a, const char* b) nogil
     ctypedef struct fe_entry:
         u8* key
         u8* value
@@ -120,7 +122,9 @@ cdef struct world:
     u8 last_id[16]
     u64 runs
     u64 version            # of the snapshot that was configured last
-    u32 revoked            # REVOKED_* in it
+    u32 revoked            # REVOKED_* and LIMIT_* in it
+    u64 counted_least      # calls of the grant that the gate surely counted in its day
+    u64 counted_most       # and that it may have
 
 cdef world WORLD
 
@@ -133,6 +137,11 @@ cdef enum:
     REVOKED_CLIENT = 2
     REVOKED_CLIENT_KEY = 4
     REVOKED_PROVIDER_KEY = 8
+    LIMIT_RATE = 16        # of the grant, and of the peer: a call in a second
+    LIMIT_USED = 32        # the grant's day allows the calls that were surely counted, so no more
+    LIMIT_ONE_MORE = 64    # it allows one more than those that may have been
+    LIMIT_BYTES = 128      # it allows a byte: no body is so small
+    LIMIT_BY_DAY = 32 | 64 | 128
 
 
 cdef void hex_of(const u8* p, size_t n, char* out) noexcept nogil:
@@ -202,8 +211,9 @@ cdef size_t make_tables(u8* p, size_t cap) noexcept nogil:
     r = put_section(&w, GB_POL_SUBSYSTEMS, 3)
     put_subsystem(&w, r, b"spiffe://fuzz.test/gov/one/client", b"",
                   0 if WORLD.revoked & REVOKED_CLIENT else GB_SUBSYSTEM_ACTIVE)
-    put_subsystem(&w, r + 24, b"spiffe://fuzz.test/gov/two/provider", b"provider", GB_SUBSYSTEM_ACTIVE)
-    put_subsystem(&w, r + 48, b"spiffe://fuzz.test/gov/ndc/broker-1", b"", GB_SUBSYSTEM_ACTIVE | GB_SUBSYSTEM_BROKER)
+    put_subsystem(&w, r + 32, b"spiffe://fuzz.test/gov/two/provider", b"provider", GB_SUBSYSTEM_ACTIVE)
+    put_subsystem(&w, r + 64, b"spiffe://fuzz.test/gov/ndc/broker-1", b"", GB_SUBSYSTEM_ACTIVE | GB_SUBSYSTEM_BROKER)
+    gb_st32(r + 24, 1 if WORLD.revoked & LIMIT_RATE else 0)
     r = put_section(&w, GB_POL_CERTIFICATES, 1)
     memcpy(r, WORLD.certificate, 32)
     gb_st64(r + 32, <u64>gb_now_ms() + 86400000)
@@ -222,6 +232,12 @@ cdef size_t make_tables(u8* p, size_t cap) noexcept nogil:
     gb_st32(r + 24, 2)
     gb_st32(r + 28, 1)
     gb_st64(r + 40, 1 if WORLD.revoked & REVOKED_GRANT else <u64>gb_now_ms() + 86400000)
+    gb_st32(r + 52, 1 if WORLD.revoked & LIMIT_RATE else 0)
+    if WORLD.revoked & LIMIT_ONE_MORE:
+        gb_st64(r + 64, WORLD.counted_most + 1)
+    elif WORLD.revoked & LIMIT_USED:
+        gb_st64(r + 64, WORLD.counted_least)
+    gb_st64(r + 72, 1 if WORLD.revoked & LIMIT_BYTES else 0)
     r = put_section(&w, GB_POL_LISTS, 3)
     gb_st32(r + 4, 1)
     put_section(&w, GB_POL_AGENTS, 0)
