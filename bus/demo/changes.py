@@ -1,9 +1,9 @@
 """Step 3: things change while calls run, and no call that has nothing to do with it fails.
 
 The portal asks on through all of it. The tax office, a member that was granted nothing, asks as well: it gets a grant,
-is suspended, is resumed. Certificates and signing keys are replaced (bus.demo.rotation), PostgreSQL is killed
-(bus.demo.outage). How long a change took to be in force is measured at the calls: from its recording to the end of the
-first call that was judged by it.
+is suspended, is resumed, is limited. Certificates and signing keys are replaced (bus.demo.rotation), PostgreSQL is
+killed (bus.demo.outage). How long a change took to be in force is measured at the calls: from its recording to the end
+of the first call that was judged by it.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from bus.demo.world import World
 from bus.exchange import connect
 from bus.exchange.reasons import Reason
 from bus.registry.change import Change
+from bus.registry.grants import Quota, QuotaSet
 from bus.registry.subsystems import SubsystemResumed, SubsystemSuspended
 from bus.up.running import now_ms
 from pki.signer import FileSigner
@@ -56,16 +57,18 @@ async def change_while_calls_run(world: World, report: Report, screen: Screen) -
 
 
 async def _change(world: World, report: Report, screen: Screen, newcomer: Traffic, grant_id: str) -> None:
-    """A grant comes, the grantee is suspended and resumed."""
+    """A grant comes, the grantee is suspended, resumed and limited."""
     no_grant, suspended = str(Reason.NO_GRANT), str(Reason.SUBSYSTEM_SUSPENDED)
     await newcomer.until(no_grant)
     text = "the tax office asks units without a grant: refused"
     screen.claim(report.claim("grant-missing", text, no_grant, newcomer.last))
     added = grant(grant_id, TAX, UNITS, (RESOLVE,), now_ms())
+    limit = QuotaSet(grant_id, Quota(calls_per_second=4))
     for name, what, change, wanted in (
         ("grant-added", "a grant is added: its next calls are answered", added, ANSWERED),
         ("suspended", "the tax office is suspended: refused by that name", SubsystemSuspended(TAX), suspended),
         ("resumed", "it is resumed: answered again", SubsystemResumed(TAX), ANSWERED),
+        ("limited", "its grant allows four calls a second now: others are refused", limit, str(Reason.RATE_LIMITED)),
     ):
         milliseconds = await in_force(world, newcomer, change, wanted)
         report.measured(name, milliseconds)

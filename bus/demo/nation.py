@@ -14,7 +14,7 @@ from vn.population.v1 import population_pb2
 from bus.edge.nation import contract_image
 from bus.registry.change import Change
 from bus.registry.contracts import contract_changes
-from bus.registry.grants import UNLIMITED, GrantMade, Quota
+from bus.registry.grants import GrantMade
 from bus.registry.members import MemberAdded
 from bus.registry.services import ServiceOffered
 from bus.registry.state import RegistryState
@@ -124,8 +124,6 @@ def founding(state: RegistryState, ports: Mapping[str, int], now_ms: int) -> tup
     return changes, files
 
 
-def grant(
-    grant_id: str, client: str, provider: str, methods: tuple[str, ...], now_ms: int, quota: Quota = UNLIMITED
-) -> GrantMade:
+def grant(grant_id: str, client: str, provider: str, methods: tuple[str, ...], now_ms: int) -> GrantMade:
     """For a year, for births."""
-    return GrantMade(grant_id, client, provider, methods, (PURPOSE,), now_ms, now_ms + _YEAR_MS, quota)
+    return GrantMade(grant_id, client, provider, methods, (PURPOSE,), now_ms, now_ms + _YEAR_MS)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Final
 
 from bus.demo.report import DemoError
-from bus.engines.postgres_database import DatabaseUnavailable
 from bus.engines.supervisor import EngineError
 from bus.registry.change import Change
 from bus.registry.enrolment import issue_token, root_digest
@@ -83,9 +82,11 @@ class Operator:
     @contextmanager
     def _registry(self) -> Iterator[Registry]:
         try:
-            with EventStore(registry_database(self._layout), migrating=False) as store:
+            database = registry_database(self._layout)
+            database.connect(autocommit=True).close()  # said at once: the store's pool waits for a server to come back
+            with EventStore(database, migrating=False) as store:
                 yield Registry(store, now_ms)
-        except (EngineError, DatabaseUnavailable) as error:
+        except EngineError as error:
             raise DemoError(str(error)) from error
 
 

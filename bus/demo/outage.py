@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-from bus.demo.command import govbus, refusal_of
 from bus.demo.report import DemoError, Report
 from bus.demo.screen import Screen
 from bus.demo.traffic import Traffic
 from bus.demo.world import World
 from bus.exchange.reasons import Reason
+from bus.registry.grants import GrantRevoked
 from bus.up.process import supervisor_pid
 
 __all__ = ["stop_database"]
@@ -32,14 +32,12 @@ async def stop_database(
 ) -> None:
     """Kill it until a change was refused; the change that is tried is the end of the newcomer's grant."""
     before, began = asking.counted.copy(), time.monotonic()
-    end_grant = ("grant", "revoke", grant_id, "--reason", "shown in the demonstration")
-    state = ("--state", str(world.layout.state))
     with screen.working("PostgreSQL is killed, and killed again whenever it starts"):
         enough = threading.Event()
         killing = asyncio.create_task(asyncio.to_thread(_keep_down, world, enough))
         try:
             await asyncio.sleep(_LOOK_S * 10)
-            said = await asyncio.to_thread(refusal_of, *end_grant, *state)
+            said = await asyncio.to_thread(_end_grant, world, grant_id)
         finally:
             enough.set()
         kills = await killing
@@ -57,10 +55,19 @@ async def stop_database(
     )
     screen.claim(report.claim("outage-unnoticed", text, {}, asking.failed(before)))
     if said:
-        await asyncio.to_thread(govbus, *end_grant, *state)
+        await asyncio.to_thread(_end_grant, world, grant_id)
     await newcomer.until(str(Reason.NO_GRANT))
     text = "the same change, given again, is recorded and in force: the tax office's calls are refused"
     screen.claim(report.claim("change-made", text, str(Reason.NO_GRANT), newcomer.last))
+
+
+def _end_grant(world: World, grant_id: str) -> str:
+    """Try to; why it could not be done, or nothing."""
+    try:
+        world.operator.record([GrantRevoked(grant_id)], "shown in the demonstration")
+    except DemoError as error:
+        return str(error)
+    return ""
 
 
 def _keep_down(world: World, enough: threading.Event) -> int:

@@ -99,7 +99,7 @@ def claim_silence(world: World, story: Story, report: Report, screen: Screen) ->
 def _verify(world: World, bundle: Path) -> dict[str, list[dict[str, object]]]:
     keys = ["--policy-key", str(world.layout.policy_key)]
     keys += ["--ledger-key", str(world.layout.ledger / KEY_FILE)]
-    said = govbus("verify", str(bundle), *keys, "--json").stdout
+    said = govbus("verify", str(bundle), *keys, "--json")
     found: dict[str, list[dict[str, object]]] = json.loads(said)
     return found
 

@@ -3,7 +3,6 @@
 Afterwards nobody can read another's keys, and the new signing keys are awaited.
 """
 
-import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,6 @@ from typing import Final
 from cryptography import x509
 
 from bus.demo.clocks import settle_soon
-from bus.demo.command import govbus
 from bus.demo.fence import landlock_version
 from bus.demo.nation import LISTENING, MIRROR, MODULES, OTHER_BROKER, PORTAL, SUBSYSTEMS, TAX, founding
 from bus.demo.parties import openable
@@ -23,6 +21,7 @@ from bus.demo.world import World
 from bus.edge.ports import keep_ports
 from bus.exchange.errors import CallError
 from bus.registry.enrolment_client import AlreadyEnrolled, enrol
+from bus.up.report import State, look
 from bus.up.running import now_ms
 from pki.files import ensure_private_directory
 from pki.signer import FileSigner
@@ -64,9 +63,10 @@ def _register(world: World, screen: Screen) -> None:
 
 
 def _claim_up(world: World, report: Report, screen: Screen) -> None:
-    parts = json.loads(govbus("status", "--json", "--state", str(world.layout.state)).stdout)["parts"]
-    down = {one["part"]: one["state"] for one in parts if one["state"] != "up"}
-    screen.claim(report.claim("instance-up", f"govbus status: all {len(parts)} parts are up", {}, down))
+    """What `govbus status` says."""
+    parts = look(world.layout, now_ms())
+    down = {one.part: str(one.state) for one in parts if one.state is not State.UP}
+    screen.claim(report.claim("instance-up", f"all {len(parts)} parts of the instance are up", {}, down))
 
 
 def _join(world: World) -> None:

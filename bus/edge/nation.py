@@ -1,7 +1,7 @@
 """What a new instance is to hold, said in a few lines of Python: its brokers, subsystems, contracts and grants.
 
 Paths are `<class>/<member>/<subsystem>`; the trust domain is said once. Validities that are not stated last a year from
-the making. This is a description for tools, tests and the demo; a running instance's truth is its policy.yaml.
+the making. This is a description for tools and tests; a running file-made instance's truth is its policy.yaml.
 """
 
 from collections.abc import Iterable

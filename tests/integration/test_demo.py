@@ -76,7 +76,7 @@ def test_flipped_bytes_name_the_broken_step(document: dict[str, Any]) -> None:
 
 def test_how_long_a_change_takes_to_be_in_force_is_measured(document: dict[str, Any]) -> None:
     measured = document["milliseconds"]
-    assert set(measured) == {"grant-added", "suspended", "resumed", "certificates-renewed", "database-gone"}
+    assert set(measured) == {"grant-added", "suspended", "resumed", "limited", "certificates-renewed", "database-gone"}
     assert all(milliseconds > 0 for milliseconds in measured.values())
 
 
