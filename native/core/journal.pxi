@@ -50,6 +50,8 @@ cdef inline void gb_journal_get_stats(gb_journal* j, gb_journal_stats* out) noex
     out.room = j.free - j.owed - GB_J_KEEP if j.free > j.owed + GB_J_KEEP else 0
     out.spares = j.spares
     out.cpu_ns = 0 if j.stopping else gb_thread_cpu_ns(j.writer) + gb_thread_cpu_ns(j.maker)
+    if j.quota != NULL and not j.stopping:
+        out.cpu_ns += gb_thread_cpu_ns(j.copier)
     gb_mutex_unlock(&j.mutex)
 
 
