@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import shutil
+import signal
+import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +17,7 @@ from typing import Any
 from bus.exchange import load_provider_config, serve  # isort: skip - before gRPC
 
 import pytest
+import yaml
 from google.protobuf import json_format
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -26,7 +31,7 @@ from bus.cli.call_describe import proto_of, template_of
 from bus.edge.instance import make_instance
 from bus.edge.nation import GrantPlan, SubsystemPlan, contract_image
 from bus.engines.broker import Broker
-from tests.bus.cli.conftest import Commands, Done
+from tests.bus.cli.conftest import COMMAND, Commands, Done
 from tests.integration.world import BROKER, CALLER, PURPOSE, UNITS, Units, nation
 
 SERVICE = "vn.administrative.v1.AdministrativeUnitService"
@@ -228,6 +233,25 @@ def test_contract_cannot_make_its_description_endless() -> None:
     template = template_of(message_type)
     assert len(json.dumps(template)) < 200_000
     json_format.ParseDict(template, GetMessageClass(message_type)())
+
+
+def test_interrupt_ends_a_call_that_waits_without_a_trace(calls: Calls, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(calls.commands.state / "subsystems" / CALLER.replace("/", "."), home)
+    with socket.socket() as nobody:  # bound, and listening to nobody
+        nobody.bind(("127.0.0.1", 0))
+        config = yaml.safe_load((home / "config.yaml").read_text("utf-8"))
+        config["client"]["brokers"][0]["address"] = f"127.0.0.1:{nobody.getsockname()[1]}"
+        (home / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+        said = ["call", "--home", home, "--purpose", PURPOSE, "--descriptor-set", calls.contracts, "--timeout", "120"]
+        command = [*COMMAND, *map(str, said), GET, json.dumps(ASK)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+            assert running.stderr is not None
+            assert running.stderr.readline() == "waiting for the answer\n"
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=60)
+    assert (running.returncode, out) == (130, "")
+    assert err == "govbus: interrupted; the provider may have acted\n"
 
 
 def test_wrong_usage_says_what_to_do(calls: Calls, tmp_path: Path) -> None:
