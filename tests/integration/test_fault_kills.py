@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +41,11 @@ from tests.support.live import ACT, BYSTANDER, CALLER, Provider, home_of, make_l
 from tests.support.live_judge import judge_journal, judge_ledger, judge_registry
 from tests.support.live_load import Load
 from tests.support.registered import now_ms
+
+# psycopg closes a named cursor in its `with`, also when the server has just died; that it could not be told is no leak.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <function ServerCursorMixin.__del__:pytest.PytestUnraisableExceptionWarning"
+)
 
 SEED = 20261122
 LONG_SECONDS = float(os.environ.get("GOVBUS_SOAK_SECONDS", "600"))
@@ -102,9 +107,8 @@ class Killer:
     source: random.Random
     kills: Counter[str] = field(default_factory=Counter)
 
-    def kill_one(self) -> None:
-        """Some part that is there. A provider and a supervisor are started again here."""
-        part = self.source.choice(PARTS)
+    def kill(self, part: str) -> None:
+        """If it is there just now. A provider and a supervisor are started again here."""
         if part == "provider":
             self.provider.end(signal.SIGKILL)
             self.provider.start()
@@ -172,7 +176,8 @@ def ended(layout: Layout) -> Iterator[None]:
         Commands(layout.state).run("down", status=None)
 
 
-def kills_at_random(folder: Path, seconds: float, capsys: pytest.CaptureFixture[str]) -> None:
+def kills_under_load(folder: Path, parts: Iterable[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Kill one part after the other, with pauses of any length, then look at everything."""
     layout = make_live(folder / "a state")
     config = load_client_config(home_of(layout, CALLER) / "config.yaml")
     with ended(layout), providing(layout, folder / "effects") as provider:
@@ -180,10 +185,9 @@ def kills_at_random(folder: Path, seconds: float, capsys: pytest.CaptureFixture[
         killer = Killer(layout, provider, random.Random(SEED))
         with Load(config, workers=6) as load:
             with Changes(layout) as changes:
-                end = time.monotonic() + seconds
-                while time.monotonic() < end:
+                for part in parts:
                     time.sleep(killer.source.uniform(0.2, 3.0))
-                    killer.kill_one()
+                    killer.kill(part)
             wait_whole(layout)
             failed = len(load.failed)
             load.goes_on(50)
@@ -194,22 +198,33 @@ def kills_at_random(folder: Path, seconds: float, capsys: pytest.CaptureFixture[
                 load.stop()
                 events = judge_registry(registry, changes.acknowledged)
         wait_until(lambda: (ask(layout.ledger_writer) or {}).get("behind") == 0)
+    # Nothing in the broker's place may fail a call; a provider that is gone for longer than a few attempts does.
+    assert set(load.reasons()) <= {"PROVIDER_UNREACHABLE", "PROVIDER_LOST"}
     load.judge_effects(provider)
     intents, entries = judge_journal(layout, load), judge_ledger(layout, changes.checkpoints)
     with capsys.disabled():
-        print(f"\n{seconds:.0f} s, kills {dict(killer.kills)}: {load.said()}")
+        print(f"\nkills {dict(killer.kills)}: {load.said()}")
         print(f"{intents} intents, {entries} ledger entries, {events} events, {len(changes.acknowledged)} acknowledged")
     assert killer.kills
 
 
-def test_killed_at_random_everything_comes_back_and_nothing_acknowledged_is_lost(
+def test_each_part_killed_once_everything_comes_back_and_nothing_acknowledged_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kills_at_random(tmp_path, 20.0, capsys)
+    parts = sorted(set(PARTS))
+    random.Random(SEED).shuffle(parts)
+    kills_under_load(tmp_path, parts, capsys)
 
 
 @pytest.mark.soak
-def test_killed_at_random_for_ten_minutes_nothing_acknowledged_is_lost(
+def test_parts_killed_at_random_for_ten_minutes_nothing_acknowledged_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kills_at_random(tmp_path, LONG_SECONDS, capsys)
+    kills_under_load(tmp_path, parts_until(time.monotonic() + LONG_SECONDS), capsys)
+
+
+def parts_until(end: float) -> Iterator[str]:
+    """Any, again and again; envoy twice as often as the others."""
+    source = random.Random(SEED)
+    while time.monotonic() < end:
+        yield source.choice(PARTS)
