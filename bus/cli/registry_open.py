@@ -7,7 +7,6 @@ directly. Everybody else's changes come through the bus.
 import getpass
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -25,10 +24,11 @@ from bus.registry.fold import Act
 from bus.registry.registry import Registry
 from bus.registry.state import RegistryState
 from bus.registry.store import EventStore
+from bus.up.clock import instance_clock, now_ms
 from bus.up.database import registry_database
 from bus.up.force import wait_in_force
 from bus.up.layout import Layout
-from bus.up.report import iso
+from bus.up.report_parts import iso
 from pki.identity import SubsystemId
 
 __all__ = [
@@ -58,11 +58,6 @@ At = Annotated[int | None, typer.Option(min=1, help="As it was right after this 
 Changes = Sequence[Change] | tuple[Sequence[Change], Mapping[bytes, bytes]]
 
 
-def now_ms() -> int:
-    """The wall clock."""
-    return time.time_ns() // 1_000_000
-
-
 @contextmanager
 def open_registry(layout: Layout) -> Iterator[Registry]:
     """The registry of a running instance, for this process."""
@@ -71,7 +66,7 @@ def open_registry(layout: Layout) -> Iterator[Registry]:
     database = registry_database(layout)
     database.connect(autocommit=True).close()  # said at once: the store's pool waits for a server to come back
     with EventStore(database, migrating=False) as store:
-        yield Registry(store, now_ms, layout.checkpoint)
+        yield Registry(store, instance_clock(layout), layout.checkpoint)
 
 
 def change(

@@ -13,9 +13,8 @@ from bus.cli.output import PipeConsole, Unable, echo_json, error_lines
 from bus.edge.endpoint import EndpointError, parse_endpoint
 from bus.up.background import start_supervisor
 from bus.up.layout import BROKER, TRUST_DOMAIN, Facts, Layout, default_state
+from bus.up.options import Options
 from bus.up.process import AlreadyRunning, end_supervisor, instance_lock, supervisor_pid
-from bus.up.running import Options
-from bus.up.serve import supervise
 
 __all__ = ["JsonOption", "StateOption", "down", "layout_of", "up"]
 
@@ -50,6 +49,13 @@ def up(
     listen: Annotated[
         str | None, typer.Option(help="First start only: host:port of the broker. Default: a free loopback port, kept.")
     ] = None,
+    clock_was_ahead: Annotated[
+        bool,
+        typer.Option(
+            "--clock-was-ahead",
+            help="Record from now on though the registry's last event lies in the future: the clock was wrong then.",
+        ),
+    ] = False,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay here until Ctrl-C, then end in order.")
     ] = False,
@@ -58,13 +64,15 @@ def up(
     """Start everything: keys, PostgreSQL, registry, publisher, ledger, broker; made once, found by later starts."""
     with error_lines():
         layout = layout_of(state)
-        options = _options(database_url, trust_domain, listen)
+        options = _options(database_url, trust_domain, listen, clock_was_ahead)
         if supervisor_pid(layout) is not None:
             raise AlreadyRunning(
                 f"this instance already runs from {layout.state}; look with `govbus status`, end it with `govbus down`"
             )
         told = _Teller(as_json)
         if foreground:
+            from bus.up.serve import supervise  # all of the instance; a start in the background needs none of it here
+
             if not supervise(layout, options, told):
                 raise Unable(told.failure)
             return
@@ -141,12 +149,12 @@ class _Teller:
         sys.stdout.flush()
 
 
-def _options(database_url: str | None, trust_domain: str | None, listen: str | None) -> Options:
+def _options(database_url: str | None, trust_domain: str | None, listen: str | None, clock_was_ahead: bool) -> Options:
     try:
         address = parse_endpoint(listen) if listen else None
     except EndpointError as error:
         raise Unable(f"--listen: {error}") from error
-    return Options(Facts(trust_domain, BROKER) if trust_domain else None, address, database_url)
+    return Options(Facts(trust_domain, BROKER) if trust_domain else None, address, database_url, clock_was_ahead)
 
 
 def _confirmed(layout: Layout) -> bool:

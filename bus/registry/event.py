@@ -4,7 +4,8 @@
                        n || kind || n || payload))
 
 Position and time are unsigned 64-bit, each n is the unsigned 32-bit length in bytes of what follows; all big-endian.
-The text is UTF-8 as it is stored. Positions are 1, 2, 3 and so on; time never runs backwards along them.
+The text is UTF-8 as it is stored. Positions are 1, 2, 3 and so on; time never runs backwards along them but to a
+ClockSetBack, which says why.
 """
 
 import struct
@@ -14,6 +15,7 @@ from hashlib import sha256
 from typing import Final
 
 from bus.registry.change import Change
+from bus.registry.clock import ClockSetBack
 from bus.registry.codec import PayloadError, decode_change, encode_change
 from bus.registry.state import EMPTY_HASH
 from native.digest import pae
@@ -85,7 +87,7 @@ def parse_events(stored: Iterable[StoredEvent], *, position: int, head: bytes, t
             raise LogBroken(position, f"position {one.position} stands in its place")
         if one.previous != head or event_hash(one) != one.hash:
             raise LogBroken(position, "its hash does not fit")
-        if one.time_ms < time_ms:
+        if one.time_ms < time_ms and one.kind != ClockSetBack.kind:
             raise LogBroken(position, "it is older than the event before it")
         try:
             change = decode_change(one.kind, one.payload)

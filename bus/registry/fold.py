@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from bus.registry.change import Change
+from bus.registry.clock import SKEW_MS, ClockSetBack
 from bus.registry.draft import Draft
 from bus.registry.event import Event, LogBroken, StoredEvent, store_event
 from bus.registry.refusal import Refusal, RefusalReason
@@ -17,7 +18,6 @@ __all__ = ["EMPTY", "Act", "Proposal", "fold", "propose"]
 
 EMPTY = RegistryState()
 """Before the first event."""
-_SKEW_MS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,15 @@ def fold(events: Iterable[Event], start: RegistryState = EMPTY) -> RegistryState
 def propose(state: RegistryState, changes: Sequence[Change], act: Act, at_ms: int) -> Proposal:
     """Events for all of `changes`, each verified after those before it, or Refusal and nothing.
 
-    A clock up to 30 s behind the last event is taken to stand at that event; further behind, CLOCK_BEHIND.
+    A clock up to 30 s behind the last event is taken to stand at that event; further behind, CLOCK_BEHIND, unless the
+    first of `changes` says that it was ahead before.
     """
     verify_operator(act.operator)
     verify_reason(act.reason)
     if not changes:
         raise Refusal(RefusalReason.NO_CHANGE, "there is nothing to record")
-    if at_ms < state.time_ms - _SKEW_MS:
-        raise Refusal(
-            RefusalReason.CLOCK_BEHIND, "this machine's clock is behind the registry's last event; correct it"
-        )
-    at_ms = max(at_ms, state.time_ms)
+    if not isinstance(changes[0], ClockSetBack):
+        at_ms = _not_before(state.time_ms, at_ms)
     draft = Draft(state)
     events: list[Event] = []
     stored: list[StoredEvent] = []
@@ -73,6 +71,16 @@ def propose(state: RegistryState, changes: Sequence[Change], act: Act, at_ms: in
         events.append(replace(unchained, hash=stored[-1].hash))
         _apply(draft, events[-1])
     return Proposal(state, tuple(events), tuple(stored), draft.done())
+
+
+def _not_before(last_ms: int, at_ms: int) -> int:
+    if at_ms < last_ms - SKEW_MS:
+        raise Refusal(
+            RefusalReason.CLOCK_BEHIND,
+            f"this machine's clock is {(last_ms - at_ms) // 1000} s behind the registry's last event; correct it, or if"
+            " it is right and was ahead before: govbus down, govbus up --clock-was-ahead",
+        )
+    return max(at_ms, last_ms)
 
 
 def _apply(draft: Draft, event: Event) -> None:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from bus.registry.change import Change
+from bus.registry.clock import ClockSetBack
 from bus.registry.enrolment_tokens import TokenIssued, TokenUsed, TokenWithdrawn
 from bus.registry.grants import GrantMade, GrantRevoked, QuotaSet
 from bus.registry.keys import (
@@ -40,6 +41,7 @@ KINDS: Final[dict[str, type[Change]]] = {
     for one in (
         InstanceFounded,
         AgesSet,
+        ClockSetBack,
         MemberAdded,
         MemberRenamed,
         MemberSuspended,

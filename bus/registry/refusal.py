@@ -55,7 +55,9 @@ class RefusalReason(StrEnum):
     CONTRACT_BREAKS = "contract-breaks"
     """The new version of a service drops or changes a method that the former one has."""
     CLOCK_BEHIND = "clock-behind"
-    """The clock is behind the last event; correct it."""
+    """The clock is behind the last event; correct it, or if it is right, say so (bus.registry.clock)."""
+    CLOCK_STEPPED = "clock-stepped"
+    """The clock was set since the start; correct it, or if it is right now, start anew."""
     ATTACHMENT = "attachment"
     """A file that the change names was not given with it, or is another one."""
 

@@ -120,14 +120,16 @@ def _presence(state: RegistryState, plan: HomePlan) -> tuple[list[Change], dict[
 
 
 def _ends_soon(home: Path, state: RegistryState, now: datetime) -> bool:
-    """Whether the certificate in `home` is none, not live, or past two thirds of its life."""
+    """Whether the certificate in `home` is none, not live, not valid yet, or past two thirds of its life."""
     try:
         leaf = parse_pem_certificates((home / "tls" / "chain.pem").read_bytes())[0]
     except FileNotFoundError:
         return True
     certificate = x509.load_der_x509_certificate(leaf)
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return sha256(leaf).digest() not in state.certificates or now >= start + (end - start) * 2 / 3
+    if not start <= now < start + (end - start) * 2 / 3:  # not valid yet: made while the clock was ahead
+        return True
+    return sha256(leaf).digest() not in state.certificates
 
 
 def _write_files(plan: HomePlan) -> None:

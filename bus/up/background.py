@@ -12,7 +12,7 @@ from typing import Any
 from bus.engines import tether
 from bus.engines.supervisor import EngineError
 from bus.up.layout import Layout
-from bus.up.running import Options
+from bus.up.options import Options
 from pki.files import ensure_private_directory
 
 __all__ = ["start_supervisor"]
@@ -50,6 +50,7 @@ def start_supervisor(
             "facts": asdict(options.facts) if options.facts else None,
             "listen": str(options.listen) if options.listen else None,
             "database_url": options.database_url,
+            "clock_was_ahead": options.clock_was_ahead,
         }
         with process.stdin:
             process.stdin.write(json.dumps(given).encode())

@@ -22,7 +22,7 @@ from pki.keys import encode_private_key, generate_private_key, signing_key_id
 from pki.profiles import MAX_TLS_VALIDITY
 from pki.trust import parse_pem_certificates
 
-__all__ = ["Fresh", "certificate_ends", "live_digest", "make_fresh", "renewal_time"]
+__all__ = ["Fresh", "certificate_ends", "is_due", "live_digest", "make_fresh", "renewal_time"]
 
 _RENEW_AT = 2 / 3
 
@@ -56,6 +56,11 @@ def live_digest(home: Path) -> bytes | None:
         return sha256(parse_pem_certificates((home / "tls" / "chain.pem").read_bytes())[0]).digest()
     except FileNotFoundError:
         return None
+
+
+def is_due(home: Path, now: datetime) -> bool:
+    """Whether the certificate in `home` is to be replaced at `now`; also one from when the clock was ahead."""
+    return not _leaf(home).not_valid_before_utc <= now < renewal_time(home)
 
 
 def renewal_time(home: Path) -> datetime:

@@ -18,7 +18,7 @@ from bus.engines.supervisor import EngineError
 from bus.registry.fold import Act
 from bus.registry.registry import Registry
 from bus.up import found
-from bus.up.broker import Fresh, live_digest, make_fresh, renewal_time
+from bus.up.broker import Fresh, is_due, live_digest, make_fresh
 from bus.up.layout import Facts, Layout
 from bus.up.signing_key import rotate_signing_key, signing_key_end
 from pki.authority import Authority
@@ -78,7 +78,7 @@ class BrokerPart:
                 fresh.use(self.home)
                 self._renewal = None
                 log.info("%s has a new certificate", self.path)
-        elif self._revoked(registry) or datetime.now(UTC) >= renewal_time(self.home):
+        elif self._revoked(registry) or is_due(self.home, datetime.now(UTC)):
             identity = self._layout.identity(self._facts, self.path)
             fresh = make_fresh(authority(), identity, now=datetime.now(UTC))
             (event,) = registry.record([fresh.change], Act(found.SUPERVISOR, "certificate of the broker renewed"))

@@ -26,6 +26,6 @@ def registry_head(layout: Layout) -> tuple[int, int]:
     """Position and time of the last event; DatabaseUnavailable when nobody answers."""
     with registry_database(layout).connect(autocommit=True) as connection:
         row = connection.execute(
-            "SELECT coalesce(max(position), 0), coalesce(max(time_ms), 0) FROM registry_event"
+            "SELECT position, time_ms FROM registry_event ORDER BY position DESC LIMIT 1"
         ).fetchone()
     return (0, 0) if row is None else (int(row[0]), int(row[1]))

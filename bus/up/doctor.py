@@ -18,6 +18,10 @@ from cryptography import x509
 
 from bus.edge.broker_file import load_broker_config
 from bus.edge.yaml_reader import YamlFileError
+from bus.engines.supervisor import EngineError
+from bus.up.clock import clock_fault
+from bus.up.control import ask_supervisor
+from bus.up.database import registry_head
 from bus.up.doctor_evidence import journals, keys, ledger, policy
 from bus.up.findings import Finding, Level
 from bus.up.layout import Layout
@@ -38,7 +42,7 @@ def examine(layout: Layout) -> list[Finding]:
     """Everything, in the order in which to mend it."""
     running = supervisor_pid(layout) is not None
     return [
-        *_clock(layout),
+        *_clock(layout, running),
         *_permissions(layout),
         *_disk(layout),
         *journals(layout),
@@ -58,7 +62,7 @@ def clock_step(seconds: float) -> int:
     return abs((time.time_ns() - wall) - (time.monotonic_ns() - monotonic)) // 1_000_000
 
 
-def _clock(layout: Layout) -> Iterator[Finding]:
+def _clock(layout: Layout, running: bool) -> Iterator[Finding]:
     step, now = clock_step(_CLOCK_SECONDS), datetime.now(UTC)
     if step > _CLOCK_MS:
         said = "something sets it hard; let one time service (chrony) slew it"
@@ -68,8 +72,18 @@ def _clock(layout: Layout) -> Iterator[Finding]:
         behind = f"the clock is {ahead.total_seconds():.0f} s behind what this instance wrote last"
         said = "set the right time (timedatectl); until then the gate and the registry refuse"
         yield Finding("clock", Level.WRONG, behind if now >= _BUILT else f"the clock says {now:%Y}", said)
+    elif running and (fault := _registry_clock(layout)):
+        yield Finding("clock", Level.WRONG, f"the registry records nothing: {fault[0]}", fault[1])
     elif step <= _CLOCK_MS:
         yield Finding("clock", Level.OK, "wall and monotonic clock agree; nothing was written in the future")
+
+
+def _registry_clock(layout: Layout) -> tuple[str, str] | None:
+    try:
+        last_ms = registry_head(layout)[1]
+    except EngineError:  # it does not answer; that is told elsewhere
+        last_ms = None
+    return clock_fault(ask_supervisor(layout) or {}, last_ms)
 
 
 def _age(path: Path, now: datetime) -> timedelta:

@@ -25,7 +25,7 @@ from bus.registry.policy import policy_document
 from bus.registry.registry import Registry
 from bus.registry.state import RegistryState
 from bus.registry.subsystems import EndpointsSet, SubsystemAdded
-from bus.up.broker import live_digest, make_fresh, renewal_time
+from bus.up.broker import is_due, live_digest, make_fresh
 from bus.up.layout import Facts, Layout
 from bus.up.signing_key import SIGNING_KEY, Step, rotate_signing_key
 from pki import files
@@ -112,7 +112,7 @@ def provide_broker(
             while rotate_signing_key(home, path, registry, clock_ms()) is Step.WAITING:
                 time.sleep(_STEP_SECONDS)
         now = datetime.fromtimestamp(clock_ms() / 1000, UTC)
-        if live_digest(home) not in registry.state().certificates or now >= renewal_time(home):
+        if live_digest(home) not in registry.state().certificates or is_due(home, now):
             fresh = make_fresh(authority, identity, now=now)
             registry.record([fresh.change], Act(SUPERVISOR, "certificate of the broker renewed at its start"))
             fresh.use(home)

@@ -12,26 +12,28 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
-from bus.edge.endpoint import Endpoint
 from bus.edge.publisher import Publication, Publisher, PublisherError
 from bus.engines.postgres import Postgres
 from bus.engines.postgres_database import DatabaseServer, DatabaseUnavailable
 from bus.engines.postgres_external import ExternalPostgres
 from bus.engines.supervisor import EngineError, Supervisor
+from bus.registry.clock import ClockSetBack, SteadyClock
 from bus.registry.event import LogBroken
+from bus.registry.fold import Act
 from bus.registry.refusal import Refusal
 from bus.registry.registry import Registry
 from bus.registry.service_run import RegistryServices
 from bus.registry.store import EventStore
 from bus.up import found
+from bus.up.clock import boot_ms, now_ms
 from bus.up.layout import REGISTRY, Facts, Layout, ledger_path
 from bus.up.ledger import LedgerPart
+from bus.up.options import Options
 from bus.up.signing_key import Step, rotate_signing_key, signing_key_end
 from pki.authority import Authority
 from pki.errors import ProfileError
@@ -50,21 +52,9 @@ _KEY_SECONDS = 60.0
 _CHECKPOINT_AT_START = 20_000  # events read; writing one takes about a second for 200,000 grants
 _CHECKPOINT_AT_END = 1_000
 
+_CLOCK_WAS_AHEAD = Act(found.SUPERVISOR, "the operator says that the clock was ahead and is right now")
+
 log = logging.getLogger(__name__)
-
-
-def now_ms() -> int:
-    """The wall clock."""
-    return time.time_ns() // 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a start may be told; None leaves it as it is, or as is usual at a first start."""
-
-    facts: Facts | None = None
-    listen: Endpoint | None = None
-    database_url: str | None = field(default=None, repr=False)
 
 
 class _DatabaseAway(EngineError):
@@ -96,6 +86,7 @@ class RegistryParts:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._retry, name="registry-parts", daemon=True)
         self._told: tuple[str, float] = "", 0.0
+        self._clock = SteadyClock(now_ms, boot_ms)
         self._path = f"{facts.broker.rpartition('/')[0]}/registry"
         self._key_look_at = 0.0
         self.key_ends_ms: int | None = None
@@ -149,6 +140,7 @@ class RegistryParts:
             "enrolment": None if services is None else str(services.enrolment),
             "publisher": None if last is None else _publication(last),
             "key_ends_ms": {self._path: self.key_ends_ms, ledger_path(self._facts): self._ledger.key_ends_ms},
+            "clock_offset_ms": self._clock.offset_ms,
             "waiting": None if waiting is None else {"since_ms": waiting[0], "why": waiting[1]},
         }
 
@@ -164,8 +156,10 @@ class RegistryParts:
                 server = self._start_database(parts, seconds)
                 self._say("registry")
                 store = parts.enter_context(EventStore(server.database(REGISTRY)))
-                registry = Registry(store, now_ms, self._layout.checkpoint)
+                registry = Registry(store, self._clock, self._layout.checkpoint)
                 registry.state()
+                if self._options.clock_was_ahead and not running:
+                    registry.record([ClockSetBack()], _CLOCK_WAS_AHEAD)
                 _store_checkpoint(registry, _CHECKPOINT_AT_START)
                 parts.callback(_store_checkpoint, registry, _CHECKPOINT_AT_END)
             except EngineError as error:

@@ -9,6 +9,7 @@ import psycopg
 
 from bus.edge.snapshot_files import BROKER_SNAPSHOT, peek_header
 from bus.engines.supervisor import EngineError
+from bus.up.clock import clock_fault
 from bus.up.control import ask, ask_supervisor
 from bus.up.database import registry_head
 from bus.up.layout import Layout
@@ -89,6 +90,9 @@ def _registry(found: Found) -> Part:
         )
         return Part("registry", State.DOWN, None, {"position": None}, said)
     position, time_ms = found.head
+    if fault := clock_fault(found.told, time_ms):
+        said = f"nothing is recorded: {fault[0]}; {fault[1]}"
+        return Part("registry", State.STALE, None, {"position": position, "last_event": iso(time_ms)}, said)
     return Part("registry", State.UP, None, {"position": position, "last_event": iso(time_ms)}, "")
 
 

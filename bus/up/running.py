@@ -31,8 +31,9 @@ from bus.up.broker_part import BrokerPart
 from bus.up.control import Control
 from bus.up.layout import Facts, Layout
 from bus.up.ledger import LedgerPart
+from bus.up.options import Options
 from bus.up.process import instance_lock
-from bus.up.registry_parts import FAILURES, Options, RegistryParts, now_ms
+from bus.up.registry_parts import FAILURES, RegistryParts, now_ms
 from pki.errors import ProfileError
 
 __all__ = ["FAILURES", "Options", "Running", "now_ms"]

@@ -114,7 +114,10 @@ def _main() -> None:
     given = json.load(sys.stdin)
     facts, listen = given["facts"], given["listen"]
     options = Options(
-        Facts(**facts) if facts else None, parse_endpoint(listen) if listen else None, given["database_url"]
+        Facts(**facts) if facts else None,
+        parse_endpoint(listen) if listen else None,
+        given["database_url"],
+        given["clock_was_ahead"],
     )
 
     def tell(what: dict[str, Any]) -> None:

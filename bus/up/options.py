@@ -1,0 +1,19 @@
+"""What a start may be told; light, for those who only start one."""
+
+from dataclasses import dataclass, field
+
+from bus.edge.endpoint import Endpoint
+from bus.up.layout import Facts
+
+__all__ = ["Options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a start may be told; None leaves it as it is, or as is usual at a first start."""
+
+    facts: Facts | None = None
+    listen: Endpoint | None = None
+    database_url: str | None = field(default=None, repr=False)
+    clock_was_ahead: bool = False
+    """The operator says that the registry's last event was recorded by a clock that was ahead."""
