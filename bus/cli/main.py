@@ -1,81 +1,88 @@
 """Entry point of the `govbus` command.
 
-Holds the Typer application and nothing else: a sub-command lives in its own module and is added below.
+Holds the table of commands and nothing else. Each lives in a module of its own, and only the one that was asked for is
+imported: a program that asks twice a second should not load a gRPC server to read the registry.
 """
 
 import select
+import sys
+from functools import cache
+from importlib import import_module
 from importlib.metadata import version as distribution_version
+from typing import Final
 
 import typer
 
-from bus.cli import (
-    broker,
-    contract,
-    evidence,
-    instance,
-    ledger,
-    registry_grants,
-    registry_keys,
-    registry_members,
-    registry_services,
-    registry_subsystems,
-    snapshot,
-)
-from bus.cli import enrol as enrolment
-from bus.cli.call import call
-from bus.cli.demo import demo
-from bus.cli.doctor import doctor
-from bus.cli.explain import explain
-from bus.cli.logs import logs
-from bus.cli.proxy import proxy
-from bus.cli.registry_history import history
-from bus.cli.status import status
-from bus.cli.up import down, up
-from bus.cli.verify import verify
+__all__ = ["application", "main"]
 
-app = typer.Typer(name="govbus", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.add_typer(snapshot.app, name="snapshot")
-app.add_typer(instance.app, name="instance")
-app.add_typer(broker.app, name="broker")
-app.add_typer(contract.app, name="contract")
-app.add_typer(evidence.app, name="evidence")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(enrolment.app, name="token")
-app.command()(enrolment.enrol)
-app.add_typer(registry_members.app, name="member")
-app.add_typer(registry_subsystems.app, name="subsystem")
-app.add_typer(registry_keys.keys, name="key")
-app.add_typer(registry_keys.certs, name="cert")
-app.add_typer(registry_services.app, name="service")
-app.add_typer(registry_grants.app, name="grant")
-app.command()(call)
-app.command()(proxy)
-app.command()(history)
-app.command()(up)
-app.command()(down)
-app.command()(status)
-app.command()(logs)
-app.command()(doctor)
-app.command()(demo)
-app.command()(verify)
-app.command()(explain)
+_GROUPS: Final = {
+    "snapshot": ("bus.cli.snapshot", "app"),
+    "instance": ("bus.cli.instance", "app"),
+    "broker": ("bus.cli.broker", "app"),
+    "contract": ("bus.cli.contract", "app"),
+    "evidence": ("bus.cli.evidence", "app"),
+    "ledger": ("bus.cli.ledger", "app"),
+    "token": ("bus.cli.enrol", "app"),
+    "member": ("bus.cli.registry_members", "app"),
+    "subsystem": ("bus.cli.registry_subsystems", "app"),
+    "key": ("bus.cli.registry_keys", "keys"),
+    "cert": ("bus.cli.registry_keys", "certs"),
+    "service": ("bus.cli.registry_services", "app"),
+    "grant": ("bus.cli.registry_grants", "app"),
+}
+_COMMANDS: Final = {
+    "enrol": "bus.cli.enrol",
+    "call": "bus.cli.call",
+    "proxy": "bus.cli.proxy",
+    "history": "bus.cli.registry_history",
+    "up": "bus.cli.up",
+    "down": "bus.cli.up",
+    "status": "bus.cli.status",
+    "logs": "bus.cli.logs",
+    "doctor": "bus.cli.doctor",
+    "demo": "bus.cli.demo",
+    "verify": "bus.cli.verify",
+    "explain": "bus.cli.explain",
+}
 
 
-@app.callback()
-def root() -> None:
-    """Signed, permitted, recorded, provable calls between public bodies."""
-
-
-@app.command()
 def version() -> None:
     """Print the version of the installed distribution."""
     typer.echo(distribution_version("govbus"))
 
 
+def root() -> None:
+    """Signed, permitted, recorded, provable calls between public bodies."""
+
+
+@cache
+def application(only: str | None = None) -> typer.Typer:
+    """The whole command line, or as much of it as one command needs."""
+    made = typer.Typer(name="govbus", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    made.callback()(root)
+    made.command()(version)
+    for name, (module, attribute) in _GROUPS.items():
+        if only in (None, name):
+            made.add_typer(getattr(import_module(module), attribute), name=name)
+    for name, module in _COMMANDS.items():
+        if only in (None, name):
+            made.command(name)(getattr(import_module(module), name))
+    return made
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """`app`: the whole command line, made when somebody asks for it."""
+    if name != "app":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return application()
+
+
 def main() -> None:
     """Run the command line. A reader that has enough (`| head`) is no failure."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else None
+    known = asked in _GROUPS or asked in _COMMANDS or asked == "version"
     try:
-        app()
+        application(asked if known else None)()
     except SystemExit as end:
         if end.code == 1 and _reader_gone():  # what Typer makes of a closed pipe
             raise SystemExit(0) from None

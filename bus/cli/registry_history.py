@@ -7,7 +7,7 @@ import typer
 from bus.cli.output import Unable, echo_json, error_lines, print_table
 from bus.cli.registry_open import open_registry, plain
 from bus.cli.up import JsonOption, StateOption, layout_of
-from bus.up.report import iso
+from bus.up.report_parts import iso
 
 __all__ = ["history"]
 
