@@ -1,4 +1,4 @@
-"""A service of the instance's own (registry, ledger) as a member's subsystem: its home, and what the log must say of it.
+"""A service of the instance's own (registry, ledger) as a member's subsystem: its home, what the log must say of it.
 
 `provide_home` may be called at every start and again and again: what is missing is recorded in one transaction
 (subsystem, endpoint, contracts, offers, signing key, certificate), what is there is kept, and a certificate past two
@@ -19,6 +19,7 @@ from govbus.registry.v1 import admin_pb2, directory_pb2, renewal_pb2
 
 from bus.edge.endpoint import Endpoint
 from bus.edge.nation import contract_image
+from bus.edge.policy_methods import methods_of
 from bus.registry.change import Change
 from bus.registry.contracts import contract_changes
 from bus.registry.enrolment import certificate_added
@@ -107,9 +108,9 @@ def _presence(state: RegistryState, plan: HomePlan) -> tuple[list[Change], dict[
     if found is None or plan.listen not in found.endpoints:
         changes.append(EndpointsSet(path, (str(plan.listen),)))
     image = contract_image(plan.contracts)
-    if any(service not in state.services for service in plan.services) or any(
-        state.services[service].image != sha256(image).digest() for service in plan.services
-    ):
+    offering = set(methods_of(image))
+    # Not by the image: an operator may have registered the same contracts as another compiler writes them.
+    if not offering <= set(state.methods.values()):
         contracts, attached = contract_changes(state, image)
         changes += contracts
     else:
