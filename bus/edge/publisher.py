@@ -22,7 +22,7 @@ from typing import Self
 from bus.edge.publisher_homes import Begun, Homes, PublisherError
 from bus.edge.snapshot_files import SEED_SIZE, SnapshotFacts, encode_endpoints, sign_scopes
 from bus.engines.postgres_database import DatabaseUnavailable
-from bus.registry.draft import Draft
+from bus.registry.draft import Draft, Written
 from bus.registry.event import LogBroken
 from bus.registry.policy import endpoints_of
 from bus.registry.policy_live import LivePolicy
@@ -78,6 +78,7 @@ class Publisher:
         self._homes = Homes(state)
         self._digests: dict[str, bytes] = {}
         self._to_renew: list[str] = []
+        self._followed: RegistryState | None = None
         self._forget()
         self._renewing_whole = True
         self._renewed_ms, self._ages = 0, (0, 0)
@@ -98,7 +99,7 @@ class Publisher:
         DatabaseUnavailable, LogBroken, PolicyError, OSError or Refusal (nothing founded yet) leave all as it was, or,
         after a failing disk, files of two versions; calling again mends that.
         """
-        state = self._registry.state()
+        state, written = self._newest()
         now_ms = self._clock_ms()
         if state.position < self._begun.log_position:
             raise _log_shrank(state.position, self._begun.log_position)
@@ -108,7 +109,7 @@ class Publisher:
             self._homes.deliver()
             return None
         try:
-            published = self._publish(state, now_ms, due)
+            published = self._publish(state, written, now_ms, due)
         except BaseException:
             self._forget()  # until all files are there nothing is known of any
             raise
@@ -119,9 +120,16 @@ class Publisher:
             self._on_published(published)
         return published
 
-    def _publish(self, state: RegistryState, now_ms: int, due: bool) -> Publication:
+    def _newest(self) -> tuple[RegistryState, Written | None]:
+        """The newest state, and what was written since the one that the tables follow."""
+        if self._followed is None:
+            return self._registry.state(), None
+        return self._registry.state_since(self._followed)
+
+    def _publish(self, state: RegistryState, written: Written | None, now_ms: int, due: bool) -> Publication:
         """One version: changed parts, a slice of those that are renewed, and the brokers' snapshot if that is due."""
-        live = self._live.follow(state, now_ms)
+        live = self._live.follow(state, now_ms, written)
+        self._followed = state
         readers = [one.identity.spiffe_id for one in state.subsystems.values() if not one.is_broker]
         renewed = frozenset(self._to_renew[-_SLICE:])
         del self._to_renew[-_SLICE:]
@@ -181,6 +189,7 @@ class Publisher:
     def _forget(self) -> None:
         """The next publication makes everything anew."""
         self._live, self._digests, self._to_renew = LivePolicy(), {}, []
+        self._followed = None
         self._seed = secrets.token_bytes(SEED_SIZE)
 
     def start(self) -> None:

@@ -4,8 +4,8 @@ So a fold of many events costs their number, not their number times the size of 
 from stays as it was.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from collections.abc import Iterator, Mapping, Set
+from typing import Any, Generic, TypeVar
 
 from bus.registry.refusal import Refusal, RefusalReason
 from bus.registry.state import (
@@ -21,7 +21,10 @@ from bus.registry.state import (
 )
 from native.policy_types import Method
 
-__all__ = ["Draft", "Table"]
+__all__ = ["Draft", "Table", "Written"]
+
+Written = Mapping[str, Set[Any]]
+"""Keys by the name of their table."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -30,9 +33,11 @@ V = TypeVar("V")
 class Table(Mapping[K, V], Generic[K, V]):
     """One table of a draft."""
 
-    __slots__ = ("_mine", "_shared")
+    __slots__ = ("_mine", "_shared", "written")
 
     def __init__(self, shared: Mapping[K, V]) -> None:
+        self.written: set[K] = set()
+        """Keys that were put or dropped."""
         self._shared = shared
         self._mine: dict[K, V] | None = None
 
@@ -48,10 +53,12 @@ class Table(Mapping[K, V], Generic[K, V]):
     def put(self, key: K, value: V) -> None:
         """Add or replace."""
         self._own()[key] = value
+        self.written.add(key)
 
     def drop(self, key: K) -> None:
         """Remove; KeyError if it is not there."""
         del self._own()[key]
+        self.written.add(key)
 
     def done(self) -> Mapping[K, V]:
         """The table as it stands; a later write copies it first."""
@@ -100,6 +107,10 @@ class Draft:
             agents=self.agents.done(),
             tokens=self.tokens.done(),
         )
+
+    def written(self) -> Written:
+        """The keys that were put or dropped since the draft began."""
+        return {name: table.written for name, table in vars(self).items() if isinstance(table, Table)}
 
     def founded(self) -> InstanceEntry:
         """The instance, or Refusal(NOT_FOUNDED)."""

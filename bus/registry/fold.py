@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 from bus.registry.change import Change
 from bus.registry.clock import SKEW_MS, ClockSetBack
-from bus.registry.draft import Draft
+from bus.registry.draft import Draft, Written
 from bus.registry.event import Event, LogBroken, StoredEvent, store_event
 from bus.registry.refusal import Refusal, RefusalReason
 from bus.registry.shapes import verify_operator, verify_reason
 from bus.registry.state import RegistryState
 
-__all__ = ["EMPTY", "Act", "Proposal", "fold", "propose"]
+__all__ = ["EMPTY", "Act", "Proposal", "fold", "fold_noting", "propose"]
 
 EMPTY = RegistryState()
 """Before the first event."""
@@ -39,14 +39,19 @@ class Proposal:
 
 
 def fold(events: Iterable[Event], start: RegistryState = EMPTY) -> RegistryState:
-    """The state after `events`, which follow `start` without a gap; LogBroken for one that no rule let in."""
+    """The state after `events`, which follow `start` without a gap; LogBroken if they do not fit it."""
+    return fold_noting(events, start)[0]
+
+
+def fold_noting(events: Iterable[Event], start: RegistryState) -> tuple[RegistryState, Written]:
+    """As fold; and which entries may be others than in `start`."""
     draft = Draft(start)
     for event in events:
         try:
             _apply(draft, event)
         except (KeyError, ValueError) as error:  # whoever writes rows can chain them, too
             raise LogBroken(event.position, "it changes what is not there") from error
-    return draft.done()
+    return draft.done(), draft.written()
 
 
 def propose(state: RegistryState, changes: Sequence[Change], act: Act, at_ms: int) -> Proposal:

@@ -3,7 +3,8 @@
 1. The tables say the same as a full compile of policy_document(state, now): only the order of records may differ. What
    was compiled before is kept and what differs between two states is put in or taken out.
 2. States are values, and entries that did not change are the same objects (bus.registry.draft): differences are found
-   by identity, so states must come from one Registry.
+   by identity, so states must come from one Registry. Who knows which keys were written since (Registry.state_since)
+   spares the look at all the others.
 3. What ends by the clock leaves when its end has passed, at the next `follow`, whether anything was recorded or not.
 4. Whose part of the policy is another one now is told with each answer. It may name a reader too many, never one too
    few.
@@ -15,10 +16,10 @@ import heapq
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from bus.edge.quota_share import grant_share, subsystem_share
-from bus.registry.draft import Draft
+from bus.registry.draft import Draft, Written
 from bus.registry.policy import (
     agent_of,
     brokers_of,
@@ -35,8 +36,6 @@ from native.policy_builder import TableBuilder
 
 __all__ = ["LivePolicy", "LiveTables"]
 
-K = TypeVar("K")
-V = TypeVar("V")
 _SEED_SIZE = 16
 
 
@@ -75,8 +74,11 @@ class LivePolicy:
         self._standing: dict[str, set[Any]] = {}
         self._brokers = 0
 
-    def follow(self, state: RegistryState, now_ms: int) -> LiveTables:
-        """The tables for `state`, which is not older than the one before; PolicyError, Refusal(NOT_FOUNDED)."""
+    def follow(self, state: RegistryState, now_ms: int, written: Written | None = None) -> LiveTables:
+        """The tables for `state`, which is not older than the one before; PolicyError, Refusal(NOT_FOUNDED).
+
+        `written`: by table the keys that were written after the one before, all of them; None: not known.
+        """
         before, builder = self._state, self._builder
         self._state = self._builder = None
         former, self._brokers = self._brokers, brokers_of(state, now_ms)
@@ -87,7 +89,7 @@ class LivePolicy:
             changed = None
         else:
             touched = _Touched(state)
-            self._difference(before, state, now_ms, builder, touched)
+            self._difference(_Between(before, state, written), now_ms, builder, touched)
             self._expire(state, now_ms, builder, touched)
             changed = touched
             encoded = builder.encode() if touched else b""
@@ -108,13 +110,12 @@ class LivePolicy:
         heapq.heapify(self._ends)
         return builder
 
-    def _difference(
-        self, before: RegistryState, state: RegistryState, now_ms: int, builder: TableBuilder, touched: "_Touched"
-    ) -> None:
+    def _difference(self, between: "_Between", now_ms: int, builder: TableBuilder, touched: "_Touched") -> None:
         """Rule 2. Subsystems and methods first: the others name them."""
+        before, state = between.before, between.after
         Draft(state).founded()
-        members = {path for path, _ in _changed(before.members, state.members)}
-        subsystems = dict(_changed(before.subsystems, state.subsystems))
+        members = {path for path, _ in between.changed("members")}
+        subsystems = dict(between.changed("subsystems"))
         if members:
             subsystems |= {path: one for path, one in state.subsystems.items() if one.member in members}
         for path, entry in subsystems.items():
@@ -122,40 +123,32 @@ class LivePolicy:
             if path not in before.subsystems or now != subsystem_of(before, before.subsystems[path]):
                 builder.put_subsystem(subsystem_share(now, self._brokers))
                 touched.subsystem(path)
-        for _, method in _changed(before.methods, state.methods):
+        for _, method in between.changed("methods"):
             builder.put_method(method)
             touched.everybody()
         for kind in _TIMED:
-            self._difference_timed(kind, before, state, now_ms, builder, touched)
-        agents = [pair for pair, _ in _changed(before.agents, state.agents) if pair not in before.agents]
-        for pair in agents:
-            builder.put_agent(agent_of(state, pair))
+            self._difference_timed(kind, between, now_ms, builder, touched)
+        for pair, _ in between.changed("agents"):
+            if pair not in before.agents:
+                builder.put_agent(agent_of(state, pair))
             touched.parts(pair)
-        for pair in _gone(before.agents, state.agents, len(agents)):
+        for pair in between.gone("agents"):
             builder.drop_agent(agent_of(state, pair))
             touched.parts(pair)
 
     def _difference_timed(
-        self,
-        kind: _Kind,
-        before: RegistryState,
-        state: RegistryState,
-        now_ms: int,
-        builder: TableBuilder,
-        touched: "_Touched",
+        self, kind: _Kind, between: "_Between", now_ms: int, builder: TableBuilder, touched: "_Touched"
     ) -> None:
-        former, newer = getattr(before, kind.name), getattr(state, kind.name)
-        changed = _changed(former, newer)
-        for key, entry in changed:
+        for key, entry in between.changed(kind.name):
             if now_ms <= (end := kind.ends(entry)):
-                self._put(kind, builder, state, key, entry)
+                self._put(kind, builder, between.after, key, entry)
                 self._standing[kind.name].add(key)
                 heapq.heappush(self._ends, (end, _TIMED.index(kind), key))
                 touched.entry(kind, entry)
             else:
                 self._drop(kind, builder, key, entry, touched)
-        for key in _gone(former, newer, sum(key not in former for key, _ in changed)):
-            self._drop(kind, builder, key, former[key], touched)
+        for key in between.gone(kind.name):
+            self._drop(kind, builder, key, getattr(between.before, kind.name)[key], touched)
 
     def _expire(self, state: RegistryState, now_ms: int, builder: TableBuilder, touched: "_Touched") -> None:
         """Rule 3."""
@@ -185,6 +178,37 @@ class LivePolicy:
         else:
             builder.drop_grant(key)
         touched.entry(kind, entry)
+
+
+@dataclass(frozen=True, slots=True)
+class _Between:
+    """What differs between two states: rule 2."""
+
+    before: RegistryState
+    after: RegistryState
+    written: Written | None
+
+    def changed(self, name: str) -> list[tuple[Any, Any]]:
+        """Entries of a table that are new or another one."""
+        former, newer = self._tables(name)
+        if former is newer:
+            return []
+        if self.written is not None:
+            return [
+                (key, newer[key]) for key in self.written[name] if key in newer and former.get(key) is not newer[key]
+            ]
+        return [(key, value) for key, value in newer.items() if former.get(key) is not value]
+
+    def gone(self, name: str) -> list[Any]:
+        """Keys that are there no more."""
+        former, newer = self._tables(name)
+        if former is newer:
+            return []
+        keys = former.keys() if self.written is None else self.written[name] & former.keys()
+        return [key for key in keys if key not in newer]
+
+    def _tables(self, name: str) -> tuple[Mapping[Any, Any], Mapping[Any, Any]]:
+        return getattr(self.before, name), getattr(self.after, name)
 
 
 class _Touched:
@@ -232,15 +256,3 @@ class _Touched:
         for path in self._named:
             readers.update(whole.readers(ids[path]))
         return frozenset(readers)
-
-
-def _changed(before: Mapping[K, V], after: Mapping[K, V]) -> list[tuple[K, V]]:
-    """Entries that are new or another one."""
-    if before is after:
-        return []
-    return [(key, value) for key, value in after.items() if before.get(key) is not value]
-
-
-def _gone(before: Mapping[K, V], after: Mapping[K, V], new: int) -> list[K]:
-    """Keys that are there no more; `new`: how many are there that were not, which often says that none is gone."""
-    return [] if len(before) + new == len(after) else [key for key in before if key not in after]

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from bus.registry.change import Change, KeyClaim
 from bus.registry.checkpoint import load_checkpoint, store_checkpoint
+from bus.registry.draft import Written
 from bus.registry.event import Event, LogBroken, StoredEvent, parse_events
-from bus.registry.fold import EMPTY, Act, Proposal, fold, propose
+from bus.registry.fold import EMPTY, Act, Proposal, fold, fold_noting, propose
 from bus.registry.refusal import Refusal, RefusalReason
 from bus.registry.state import RegistryState
 from bus.registry.store import EventStore
@@ -60,6 +61,12 @@ class Registry:
         newest = fold(self._parse(newest, _END), newest)
         self._keep(newest)
         return newest
+
+    def state_since(self, start: RegistryState) -> tuple[RegistryState, Written]:
+        """The newest state, and which of its entries may be others than in `start`, a state of this log."""
+        found = fold_noting(self._parse(start, _END), start)
+        self._keep(found[0])
+        return found
 
     def store_checkpoint(self, after: int = 1) -> None:
         """Write the newest state to the checkpoint's file if `after` events or more came since it was; OSError."""
