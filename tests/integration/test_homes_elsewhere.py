@@ -243,6 +243,9 @@ def test_rotation_that_nobody_notices(world: Elsewhere) -> None:
             assert keys[former].last_ms == keys[coming.key_id].not_before_ms + OVERLAP_MS
             again = KeySigner(generate_private_key())
             assert reason_of(lambda: renewal(world, view).RotateKey(request(world, again))) is Reason.ROTATION_RUNNING
+            # Who died after announcing, and asks again, learns that it was heard.
+            known = request(world, coming)
+            assert reason_of(lambda: renewal(world, view).RotateKey(known)) is Reason.KEY_KNOWN
         finally:
             stop.set()
         for caller in callers:

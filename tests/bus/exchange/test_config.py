@@ -35,6 +35,13 @@ def whole() -> dict[str, Any]:
     }
 
 
+RENEWAL = {
+    "provider": "spiffe://bus.test.example/gov/ndc/registry",
+    "purpose": "govbus.renewal",
+    "brokers": [{"identity": BROKER, "address": "x:1"}],
+}
+
+
 def write(folder: Path, content: dict[str, Any]) -> Path:
     path = folder / "subsystem.yaml"
     path.write_text(json.dumps(content), encoding="utf-8")
@@ -66,6 +73,9 @@ def test_both_sides_are_read_with_paths_relative_to_the_file(tmp_path: Path) -> 
         ({"client": {"brokers": [{"identity": BROKER, "address": "x:1"}], "timeout_ms": 0}}, "timeout_ms"),
         ({"client": {"brokers": [{"identity": BROKER, "address": "x:1"}], "grants": [{"id": "g"}]}}, "provider"),
         ({"client": []}, "client"),
+        ({"scope": "everything"}, "scope"),
+        ({"renewal": RENEWAL | {"snapshot": "yes"}}, "snapshot"),
+        ({"renewal": RENEWAL | {"settle_ms": 0}}, "settle_ms"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, change: dict[str, Any], named: str) -> None:
