@@ -36,9 +36,10 @@ lint: env ## ruff, mypy --strict, buf, and that generated code is what the contr
 	@.venv/bin/buf breaking protos --against protos/baseline.binpb
 	@$(PY) tools/generate --check
 
-bench: ## CPU and latency beside bare Envoy and a Python forwarder
+bench: ## CPU and latency beside bare Envoy and a Python forwarder; policy at a country's size
 	@tools/env --bench
 	@$(PY) -m benchmarks
+	@$(PY) -m benchmarks.policy_scale
 
 generate: env ## rewrite the generated code from the contracts
 	@$(PY) tools/generate

@@ -1,13 +1,11 @@
 """One instance of some size that runs: PostgreSQL, registry, publisher, broker, provider; and what is measured on it.
 
-Everything is the product's own and in one process, as in `govbus up`, except that the broker's Envoy, PostgreSQL and the
-load tools are children. Clocks: what happens in this process by the monotonic one, files by their time of change.
+Everything is the product's own and in one process, as in `govbus up`, except that the broker's Envoy, PostgreSQL and
+the load tools are children. Clocks: what happens in this process by the monotonic one, files by their time of change.
 """
 
 import itertools
-import os
 import random
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -59,7 +57,7 @@ class Stage:
     plane: Govbus | None = None
     _publications: list[tuple[Publication, float]] = field(default_factory=list)
     _news: threading.Condition = field(default_factory=threading.Condition)
-    _random: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311
+    _random: random.Random = field(default_factory=lambda: random.Random(7))
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(500_000))
 
     @property
@@ -68,11 +66,16 @@ class Stage:
         return self.registry.state().position
 
     def start(self) -> dict[str, object]:
-        """A registry that opens on this log, as a process that starts does."""
+        """A registry that opens on this log, as a process that starts does: without a checkpoint, and with one."""
         found: dict[str, object] = {}
+        checkpoint = self.world.instance.state / "registry-checkpoint"
         with EventStore(self.database) as store:
-            fresh = Registry(store, now_ms)
-            found["log_seconds"], found["log_cpu_seconds"] = _timed(fresh.state)
+            whole = Registry(store, now_ms, checkpoint)
+            found["log_seconds"], found["log_cpu_seconds"] = _timed(whole.state)
+            found["checkpoint_seconds"], found["checkpoint_cpu_seconds"] = _timed(whole.store_checkpoint)
+            fresh = Registry(store, now_ms, checkpoint)
+            found["open_seconds"], found["open_cpu_seconds"] = _timed(fresh.state)
+        found["checkpoint_bytes"] = checkpoint.stat().st_size
         return found
 
     def compile(self) -> dict[str, object]:
@@ -97,7 +100,9 @@ class Stage:
         self.plane = self.stack.enter_context(Govbus(self.world))
         time.sleep(2 * _SETTLE_SECONDS)
         found: dict[str, object] = {"gate_rss_mib": self._rss(), "gate_rss_anon_mib": self._rss("RssAnon")}
+        cpu = time.process_time()
         delays = [self._change() for _ in range(count)]
+        found["change_cpu_ms"] = round((time.process_time() - cpu) / count * 1e3, 1)
         for number, name in enumerate(("record_ms", "file_ms", "handed_ms")):
             found[name] = [round(one[number], 1) for one in delays]
         return found
@@ -105,19 +110,19 @@ class Stage:
     def lookup_ns(self) -> float:
         """Check 8 for grants all over the table, without Python in between."""
         tables = build_tables(policy_document(self.registry.state(), now_ms()).tables)
-        policy, state = Policy(tables), self.registry.state()
+        policy, view, state = Policy(tables), PolicyView(tables), self.registry.state()
         several = self._random.choices([one.grant for one in state.grants.values()], k=_LOOKUPS)
         questions = [
             (
                 one.grant_id.encode(),
-                policy.find_subsystem(one.client),
-                policy.find_subsystem(one.provider),
-                policy.find_method(one.methods[0]),
+                policy.find_subsystem(one.client) or 0,
+                policy.find_subsystem(one.provider) or 0,
+                policy.find_method(one.methods[0]) or 0,
                 one.purposes[0].encode(),
             )
             for one in several
         ]
-        return float(PolicyView(tables).time_permits(questions, 20)[0])
+        return float(view.time_permits(questions, 20)[0])
 
     def swaps(self, count: int, rate: int) -> dict[str, object]:
         """A trickle of calls, quiet and then with a change a second: its latency, and the gate's memory."""

@@ -72,8 +72,8 @@ def found_country(world: World, database: Database, scale: Scale) -> tuple[Regis
     founding, files = founding_changes(world.instance)
     now = now_ms()
     # In the founding transaction keys may start at once, and rules that look at all live certificates find none yet.
-    registry.record([*founding, *_subsystems(scale, now)], ACT, files | {_IMAGE: _CONTRACT})
-    random_ = random.Random(scale.seed)  # noqa: S311 (the same world every time)
+    registry.record([*founding, *_subsystems(scale, now)], ACT, {**files, _IMAGE: _CONTRACT})
+    random_ = random.Random(scale.seed)
     made = [grant(number, scale, random_, now) for number in range(scale.grants)]
     for start in range(0, len(made), _CHUNK):
         registry.record(made[start : start + _CHUNK], ACT)
@@ -81,7 +81,7 @@ def found_country(world: World, database: Database, scale: Scale) -> tuple[Regis
 
 
 def _subsystems(scale: Scale, now: int) -> Iterator[Change]:
-    random_ = random.Random(scale.seed + 1)  # noqa: S311
+    random_ = random.Random(scale.seed + 1)
     for number in range(_SERVICES):
         methods = tuple(Method(f"/{_service(number)}/Method{method}") for method in range(_METHODS))
         yield ServiceRegistered(_service(number), _IMAGE, methods)
