@@ -11,6 +11,7 @@ Anything else raises JournalDamaged. Where the writer of a running gate is at wo
 Follows docs/formats.md, "Journal" (normative) and docs/protocol.md, section 10. The writer is native/core/journal*.pxi.
 """
 
+import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -57,12 +58,15 @@ __all__ = [
     "load_segments",
     "parse_record",
     "read_groups",
+    "segment_name",
+    "segment_numbers",
 ]
 
 HEAD = 52
 SEGMENT_HEAD = 128
 SECTOR = 512
 COMMIT_SIZE = HEAD + 144
+_NAME = re.compile(r"journal-([0-9]{20})\.seg")
 LONGEST = 8 + 768 + 2048 + 512 + 64
 
 
@@ -91,10 +95,21 @@ class Call:
     receipt_gate_key_signature: bytes
 
 
+def segment_name(first: int) -> str:
+    """Rule 1."""
+    return f"journal-{first:020d}.seg"
+
+
+def segment_numbers(directory: Path) -> list[int]:
+    """The first sequence of each segment, in order; a file of any other name is none, whoever put it there."""
+    names = (_NAME.fullmatch(file.name) for file in directory.glob("journal-*.seg"))
+    return sorted(int(found[1]) for found in names if found)
+
+
 def load_segments(directory: Path) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each segment in order, one in memory at a time."""
-    for file in sorted(directory.glob("journal-*.seg")):
-        yield file.name, file.read_bytes()
+    for name in map(segment_name, segment_numbers(directory)):
+        yield name, (directory / name).read_bytes()
 
 
 def read_groups(segments: Iterable[tuple[str, bytes]]) -> Iterator[Group]:
@@ -168,7 +183,7 @@ def _parse_segment(name: str, data: bytes) -> _Segment:
     if len(data) < SEGMENT_HEAD or data[:8] != b"GVBJRNL1":
         raise JournalDamaged("segment", name, 0)
     size, first, _, _, _, _, salt, chain, _, crc = struct.unpack_from("<QQQqQQ16s32s20sI", data, 8)
-    if crc != crc32c(data[:124]) or size != len(data) or name != f"journal-{first:020d}.seg":
+    if crc != crc32c(data[:124]) or size != len(data) or name != segment_name(first):
         raise JournalDamaged("segment", name, 0)
     return _Segment(name, data, first, salt, chain)
 

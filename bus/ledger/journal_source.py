@@ -43,6 +43,8 @@ from native.journal import (
     RefusedRequest,
     parse_record,
     read_groups,
+    segment_name,
+    segment_numbers,
 )
 
 __all__ = ["JournalSource", "KeyLookup"]
@@ -94,7 +96,7 @@ class JournalSource:
             if not self._directory.is_dir():
                 raise SourceUnavailable("there is no such journal directory yet; is the path right?")
             # Listed before anything is read: a segment that has a follower now is finished.
-            segments = sorted(int(file.name[8:28]) for file in self._directory.glob("journal-*.seg"))
+            segments = segment_numbers(self._directory)
             if not position and not segments:
                 return Portion((), {}, complete=True)
             return self._read(JournalPosition.from_head(position) if position else _begin(segments), segments)
@@ -217,7 +219,7 @@ def _begin(segments: list[int]) -> JournalPosition:
 
 
 def _name(position: JournalPosition) -> str:
-    return f"journal-{position.segment:020d}.seg"
+    return segment_name(position.segment)
 
 
 def _look(descriptor: int, head: SegmentHead, position: JournalPosition, size: int, *, patient: bool) -> _Look:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from bus.ledger.journal_segment import HEAD_BYTES
+from native.journal import segment_name, segment_numbers
 
 __all__ = ["JournalTail"]
 
@@ -27,12 +28,12 @@ class JournalTail:
 
     def newest(self) -> int:
         """The highest sequence that is written; 0 while there is none. OSError when it cannot be read."""
-        segment = max((int(file.name[8:28]) for file in self._directory.glob("journal-*.seg")), default=0)
+        segment = max(segment_numbers(self._directory), default=0)
         if segment == 0:
             return 0
         if segment != self._segment:
             self._segment, self._offset, self._sequence = segment, HEAD_BYTES, segment - 1
-        descriptor = os.open(self._directory / f"journal-{segment:020d}.seg", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(self._directory / segment_name(segment), os.O_RDONLY | os.O_CLOEXEC)
         try:
             while self._walk(os.pread(descriptor, _WINDOW, self._offset)):
                 pass

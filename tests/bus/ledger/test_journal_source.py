@@ -18,6 +18,7 @@ from bus.exchange.view import KeyRecord
 from bus.ledger.entry import ledger_entry
 from bus.ledger.head import Position
 from bus.ledger.journal_source import SETTLE_S, JournalSource
+from bus.ledger.journal_tail import JournalTail
 from bus.ledger.source import Portion, SourceRefused, SourceUnavailable
 from native._fast import crc32c
 from native.ecdsa import PrivateKey
@@ -242,6 +243,26 @@ def test_a_segment_that_is_gone_is_refused(broker: Broker, source: JournalSource
     first.unlink()
     with pytest.raises(SourceRefused, match="is gone"):
         source.read(position)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "journal-old.seg",
+        "journal-.seg",
+        "journal-00000000000000000001.seg.seg",
+        "journal-copy-00000000000000000001.seg",
+        "journal-0000000000000000000x.seg",
+        "journal-000000000000000000001.seg",
+        "journal-٠٠٠٠٠٠٠٠٠٠٠٠٠٠٠٠٠٠٠٢.seg",
+    ],
+)
+def test_only_exact_names_are_segments(broker: Broker, source: JournalSource, name: str) -> None:
+    """A copy that somebody left beside the journal ends nobody's reading."""
+    write(broker, 3)
+    (broker.directory / name).write_bytes(b"not a segment")
+    assert drain(source)[0] == expected(broker.directory) != []
+    assert JournalTail(broker.directory).newest() >= 3
 
 
 def test_a_journal_that_is_not_there_yet_is_waited_for(tmp_path: Path, clock: Clock) -> None:
