@@ -20,7 +20,7 @@ from vn.administrative.v1 import administrative_pb2_grpc as rpc
 
 from bus.edge.broker_file import load_broker_config
 from bus.registry.members import MemberAdded
-from bus.registry.subsystems import SubsystemSuspended
+from bus.registry.subsystems import SubsystemResumed, SubsystemSuspended
 from tests.integration.world import BROKER, CALLER, PURPOSE, UNITS, Units, ask
 from tests.support.elsewhere import SECOND, Elsewhere
 from tests.support.joined import snapshot_of, wait_until
@@ -32,10 +32,10 @@ def world(elsewhere: Elsewhere) -> Elsewhere:
     return elsewhere
 
 
-@contextmanager
-def second_broker(world: Elsewhere) -> Iterator["subprocess.Popen[str]"]:
+@pytest.fixture(scope="module")
+def second(elsewhere: Elsewhere) -> Iterator["subprocess.Popen[str]"]:
     """`govbus broker run`, ready; ended in order, if it still runs."""
-    command = [str(Path(sys.executable).with_name("govbus")), "broker", "run", str(world.broker_home)]
+    command = [str(Path(sys.executable).with_name("govbus")), "broker", "run", str(elsewhere.broker_home)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(f"ready: {SECOND}")
@@ -68,7 +68,9 @@ def provider(world: Elsewhere) -> Iterator[None]:
         thread.join()
 
 
-def test_enrolled_broker_has_what_a_broker_needs_and_follows_the_policy(world: Elsewhere) -> None:
+def test_enrolled_broker_has_what_a_broker_needs_and_follows_the_policy(
+    world: Elsewhere, second: "subprocess.Popen[str]"
+) -> None:
     config = load_broker_config(world.broker_home)
     assert str(config.listen) == world.broker_address
     assert load_client_config(world.broker_home / "config.yaml").brokers == (
@@ -77,27 +79,36 @@ def test_enrolled_broker_has_what_a_broker_needs_and_follows_the_policy(world: E
             str(world.joined.registry.state().subsystems[BROKER].endpoints[0]),
         ),
     )
-    with second_broker(world):
-        position = world.joined.record(MemberAdded("gov", "mof", "Bộ Tài chính", "Finance"))
-        took = wait_until(
-            lambda: snapshot_of(world.broker_home).current.header.log_position >= position,
-            "the whole policy at broker-2",
-        )
-        print(f"the whole policy at the other broker after {took:.2f} s")
-        endpoints = (world.joined.instance.state / "snapshots" / "endpoints.json").read_bytes()
-        assert (world.broker_home / "endpoints.json").read_bytes() == endpoints
+    position = world.joined.record(MemberAdded("gov", "mof", "Bộ Tài chính", "Finance"))
+    took = wait_until(
+        lambda: snapshot_of(world.broker_home).current.header.log_position >= position, "the whole policy at broker-2"
+    )
+    print(f"the whole policy at the other broker after {took:.2f} s")
+    endpoints = (world.joined.instance.state / "snapshots" / "endpoints.json").read_bytes()
+    assert (world.broker_home / "endpoints.json").read_bytes() == endpoints
 
 
-def test_client_of_two_brokers_goes_on_when_one_is_killed(world: Elsewhere) -> None:
+def test_suspended_broker_is_told_nothing_new(world: Elsewhere, second: "subprocess.Popen[str]") -> None:
+    """It has the whole policy of the country. Resumed, it is told again."""
+    world.joined.record(SubsystemSuspended(SECOND))
+    published = world.joined.publisher
+    position = world.joined.record(MemberAdded("gov", "moc", "Bộ Xây dựng", "Construction"))
+    wait_until(lambda: published.last is not None and published.last.log_position >= position, "publication")
+    time.sleep(1)
+    assert snapshot_of(world.broker_home).current.header.log_position < position
+    position = world.joined.record(SubsystemResumed(SECOND))
+    wait_until(lambda: snapshot_of(world.broker_home).current.header.log_position >= position, "the policy again")
+
+
+def test_client_of_two_brokers_goes_on_when_one_is_killed(world: Elsewhere, second: "subprocess.Popen[str]") -> None:
     """Every call is answered: what finds its broker gone asks the other one."""
     instance = world.joined.instance
     config = load_client_config(instance.config(CALLER))
-    second = BrokerAddress(instance.subsystem_id(SECOND).spiffe_id, world.broker_address)
+    other = BrokerAddress(instance.subsystem_id(SECOND).spiffe_id, world.broker_address)
     used: set[str] = set()
     with (
         provider(world),
-        second_broker(world) as process,
-        connect_blocking(replace(config, brokers=(*config.brokers, second))) as channel,
+        connect_blocking(replace(config, brokers=(*config.brokers, other))) as channel,
     ):
         stub = rpc.AdministrativeUnitServiceStub(
             channel.using(
@@ -107,25 +118,13 @@ def test_client_of_two_brokers_goes_on_when_one_is_killed(world: Elsewhere) -> N
         end = time.monotonic() + 60
         while len(used) < 2 and time.monotonic() < end:
             stub.GetUnit(ask(), timeout=30)
-        assert used == {instance.subsystem_id(BROKER).spiffe_id, second.spiffe_id}
-        for child in children(process.pid):
+        assert used == {instance.subsystem_id(BROKER).spiffe_id, other.spiffe_id}
+        for child in children(second.pid):
             os.kill(child, signal.SIGKILL)
-        process.kill()
-        process.wait(60)
+        second.kill()
+        second.wait(60)
         for _ in range(100):
             assert stub.GetUnit(ask(), timeout=30).unit.name
-
-
-def test_suspended_broker_is_told_nothing_new(world: Elsewhere) -> None:
-    """A broker that is suspended is told nothing new: it has the whole policy of the country."""
-    with second_broker(world):
-        position = world.joined.record(SubsystemSuspended(SECOND))
-        last = world.joined.publisher
-        wait_until(lambda: last.last is not None and last.last.log_position >= position, "publication")
-        position = world.joined.record(MemberAdded("gov", "moc", "Bộ Xây dựng", "Construction"))
-        wait_until(lambda: last.last is not None and last.last.log_position >= position, "publication")
-        time.sleep(2)
-        assert snapshot_of(world.broker_home).current.header.log_position < position
 
 
 def broker_of(receipt: bytes) -> str:
