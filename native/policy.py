@@ -6,6 +6,7 @@ docs/formats.md, "Policy tables"; the readable definition of the lookups is nati
 """
 
 import secrets
+import struct
 
 from native._fast import PolicyCutter, PolicyView
 from native.policy_builder import TableBuilder
@@ -34,7 +35,11 @@ __all__ = [
     "SigningKey",
     "Subsystem",
     "build_tables",
+    "live_certificates",
 ]
+
+
+_DIRECTORY_AT, _DIRECTORY_SIZE = 32, 16
 
 
 def build_tables(tables: PolicyTables, *, seed: bytes | None = None) -> bytes:
@@ -43,6 +48,24 @@ def build_tables(tables: PolicyTables, *, seed: bytes | None = None) -> bytes:
     built = TableBuilder(tables, secrets.token_bytes(16) if seed is None else seed).encode()
     PolicyView(built)  # nobody is handed tables that a gate would refuse
     return built
+
+
+def live_certificates(tables: bytes) -> list[tuple[bytes, str]]:
+    """(SHA-256 of the DER, whose) of every certificate in tables that somebody signed, and so opened before.
+
+    Little is judged: PolicyError("layout") for what cannot be read, nonsense for other tables that are not in order.
+    """
+    try:
+        (strings, _), (subsystems, _), (certificates, count) = (
+            struct.unpack_from("<QI", tables, _DIRECTORY_AT + _DIRECTORY_SIZE * section) for section in range(3)
+        )
+        found = []
+        for digest, owner in struct.iter_unpack("<32s8xI4x", tables[certificates : certificates + 48 * count]):
+            at, length = struct.unpack_from("<II", tables, subsystems + 32 * owner)
+            found.append((digest, tables[strings + at : strings + at + length].decode("ascii", "replace")))
+    except struct.error:
+        raise PolicyError("layout") from None
+    return found
 
 
 class Policy:

@@ -21,7 +21,7 @@ from bus.edge.settings import GATE_MODULE, EdgeSettings, GateFilter, TlsFiles, U
 from bus.edge.snapshot_files import parse_endpoints
 from bus.engines.envoy import Envoy, GateStart
 from bus.engines.supervisor import EngineError
-from native.policy import PolicyCutter, PolicyError
+from native.policy import Policy, PolicyError, live_certificates
 from native.snapshot import BROKER_SCOPE, SnapshotError, verify_signed
 from pki.credentials import load_credentials
 from pki.errors import ProfileError
@@ -145,7 +145,7 @@ class Broker:
         endpoints = parse_endpoints(config.endpoints.read_bytes())
         tables = self._take_snapshot(config.snapshot.read_bytes())
         live: dict[str, list[bytes]] = {provider: [] for provider in endpoints}
-        for digest, subsystem, _ in tables.certificates():
+        for digest, subsystem in live_certificates(tables):
             if subsystem in live:
                 live[subsystem].append(digest)
         self._upstreams = tuple(
@@ -154,15 +154,16 @@ class Broker:
         )
         return True
 
-    def _take_snapshot(self, data: bytes) -> PolicyCutter:
-        """Offer it to the gate; its tables. Verified as the gate does, but that no key is made ready to verify with."""
+    def _take_snapshot(self, data: bytes) -> bytes:
+        """Offer it to the gate; its tables. Their own order is judged here at the start, later by the gate alone."""
         config = self.config
         floor = self._gate.version if self._gate else 0
         try:
-            header, encoded = verify_signed(
+            header, tables = verify_signed(
                 data, config.policy_key_point, config.identity.trust_domain, BROKER_SCOPE, _now_ms(), floor
             )
-            tables = PolicyCutter(encoded)
+            if self._gate is None:
+                Policy(tables)
         except (SnapshotError, PolicyError) as error:
             raise EngineError(f"{config.snapshot}: {error}") from error
         digest = sha256(data).digest()

@@ -62,17 +62,6 @@ cdef class PolicyCutter:
         gb_cut_forget(&self.cutting)
         return out
 
-    def certificates(self):
-        """(SHA-256 of the DER, whose, not-after) of every live certificate."""
-        cdef u32 i
-        cdef const u8* record
-        found = []
-        for i in range(self.pol.section[GB_POL_CERTIFICATES].n):
-            record = gb_pol_at(&self.pol, GB_POL_CERTIFICATES, i)
-            owner = gb_pol_string(&self.pol, gb_pol_at(&self.pol, GB_POL_SUBSYSTEMS, gb_ld32(record + 40)))
-            found.append(((<const char*>record)[:32], text_of(owner), <i64>gb_ld64(record + 32)))
-        return found
-
     def readers(self, str id not None):
         """Ids of those whose part names this subsystem: itself, by grant, by agency; of a broker that is everybody."""
         cdef u32 s = self.number(id), i

@@ -11,7 +11,7 @@ import pytest
 
 from native import _fast, _policy_py
 from native.ecdsa import PrivateKey
-from native.policy import Policy, PolicyCutter, build_tables
+from native.policy import Policy, build_tables, live_certificates
 from native.policy_types import Agent, Certificate, Method, PolicyError, PolicyTables, SigningKey
 from tests.native.policies import (
     AGENT,
@@ -71,9 +71,10 @@ def test_a_peer_is_known_by_a_live_certificate_only(view: Opener) -> None:
 
 def test_every_live_certificate_is_told() -> None:
     assert SMALL.certificates
-    assert PolicyCutter(small_tables()).certificates() == [
-        (one.digest, one.subsystem, one.not_after_ms) for one in SMALL.certificates
-    ]
+    assert live_certificates(small_tables()) == [(one.digest, one.subsystem) for one in SMALL.certificates]
+    for damaged in (b"", small_tables()[:60]):
+        with pytest.raises(PolicyError):
+            live_certificates(damaged)
 
 
 @views
