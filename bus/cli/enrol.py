@@ -52,6 +52,14 @@ def issue(
         str | None,
         typer.Option(help="host:port at which the newcomer reaches the enrolment listener. Default: loopback."),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again",
+            help="Also where it is enrolled already. Its former signing keys and certificates stay as they are:"
+            " revoke those that were lost.",
+        ),
+    ] = False,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,6 +80,7 @@ def issue(
                     root=_root(layout.state, server),
                     secret=os.urandom(_SECRET_BYTES),
                     now_ms=issued_ms,
+                    again=again,
                 )
         except Refusal as refusal:
             raise Unable(str(refusal)) from refusal
@@ -97,7 +106,11 @@ def enrol(
         text = token_file.read_text("ascii", "replace") if token_file else sys.stdin.readline(4096)
         try:
             credentials = enrol_into(
-                text.strip(), directory.absolute(), clock_ms=now_ms, accept_operator_grants=accept_operator_grants
+                text.strip(),
+                directory.absolute(),
+                clock_ms=now_ms,
+                accept_operator_grants=accept_operator_grants,
+                say=lambda text: typer.echo(f"govbus: {text}", err=True),
             )
         except (TokenMalformed, AlreadyEnrolled, CallError) as error:
             raise Unable(str(error)) from error

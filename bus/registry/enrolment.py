@@ -182,11 +182,21 @@ class Enroller:
 
 
 def issue_token(
-    registry: Registry, subsystem: str, act: Act, *, server: str, address: str, root: bytes, secret: bytes, now_ms: int
+    registry: Registry,
+    subsystem: str,
+    act: Act,
+    *,
+    server: str,
+    address: str,
+    root: bytes,
+    secret: bytes,
+    now_ms: int,
+    again: bool = False,
 ) -> Token:
     """Record a token for the subsystem `subsystem` (a path) and return what is handed over; Refusal otherwise.
 
-    `secret`: 32 fresh random bytes. `server`: the path of the subsystem whose certificate the listener shows.
+    `secret`: 32 fresh random bytes. `server`: the path of the subsystem whose certificate the listener shows. `again`:
+    also for one that is enrolled; see TokenIssued.
     """
     state = registry.state()
     newcomer = _entry(state.subsystems.get(subsystem), subsystem)
@@ -202,7 +212,8 @@ def issue_token(
         root=root,
         secret=secret,
     )
-    registry.record([TokenIssued(token.secret_hash, subsystem, act.operator, now_ms + TOKEN_LIFETIME_MS)], act)
+    issued = TokenIssued(token.secret_hash, subsystem, act.operator, now_ms + TOKEN_LIFETIME_MS, again)
+    registry.record([issued], act)
     return token
 
 

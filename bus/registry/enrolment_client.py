@@ -7,7 +7,8 @@
 4. The directory becomes what pki.credentials reads and `connect` and `serve` take: credentials, policy-key.pem,
    snapshot.bin, config.yaml. A broker's becomes what `govbus broker run` takes, too: broker.yaml, endpoints.json.
 
-A refusal leaves the signing key in the directory for the next try, and nothing else.
+A refusal leaves the signing key in the directory for the next try, and nothing else. Where an answer was lost, the key
+is registered and its certificate is not here: the next token finds it known, it is put aside and a new one made.
 """
 
 import socket
@@ -51,6 +52,7 @@ from pki.trust import TrustBundle, parse_pem_certificates
 __all__ = ["AlreadyEnrolled", "enrol"]
 
 CONFIG: Final = "config.yaml"
+SIGNING_KEY: Final = "signing-key.pem"
 KEY_LIFETIME_MS: Final = 365 * 86_400_000
 _SECONDS: Final = 30.0
 _DETAILS: Final = "grpc-status-details-bin"
@@ -72,8 +74,9 @@ def enrol(
     clock_ms: Callable[[], int],
     accept_operator_grants: bool = False,
     timeout: float = _SECONDS,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Credentials:
-    """Enrol into `directory`; the credentials that are there afterwards.
+    """Enrol into `directory`; the credentials that are there afterwards. `say` gets what a person ought to know.
 
     TokenMalformed, AlreadyEnrolled, or bus.exchange's errors: RefusedLocally(INSTANCE_MISMATCH) before anything was
     sent, Refused with the instance's reason, BROKER_UNREACHABLE when nobody answers.
@@ -86,18 +89,16 @@ def enrol(
     now_ms = clock_ms()
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     bundle = _verified_bundle(token, now, timeout)
-    signer = FileSigner.load_or_create(directory / "signing-key.pem")
     key = generate_private_key()
-    not_after_ms = now_ms + KEY_LIFETIME_MS
-    request = pb.EnrolRequest(
-        token_secret=token.secret,
-        csr=build_csr(key, token.subsystem),
-        signing_key_spki=signer.spki,
-        signing_key_not_before_ms=now_ms,
-        signing_key_not_after_ms=not_after_ms,
-        possession=prove_possession(signer, token.subsystem, signer.spki, now_ms, not_after_ms),
-    )
-    answer = _send(token, bundle, request, timeout)
+    csr = build_csr(key, token.subsystem)
+    had_key = (directory / SIGNING_KEY).exists()
+    try:
+        answer = _send(token, bundle, _request(token, directory, csr, now_ms), timeout)
+    except Refused as refused:
+        if refused.reason is not Reason.KEY_KNOWN or not had_key:
+            raise
+        say(_put_aside(directory))  # a refusal burns no token
+        answer = _send(token, bundle, _request(token, directory, csr, now_ms), timeout)
     try:
         _verify_answer(answer, token, bundle, encode_spki(key.public_key()), clock_ms())
     except (ProfileError, SnapshotError, CodecError) as error:
@@ -105,6 +106,30 @@ def enrol(
     _write_policy(directory, token, answer, accept_operator_grants)
     store_credentials(directory, encode_private_key(key), answer.certificate_chain, answer.trust_bundle)
     return load_credentials(directory, token.subsystem.trust_domain, now=datetime.fromtimestamp(clock_ms() / 1000, UTC))
+
+
+def _request(token: Token, directory: Path, csr: bytes, now_ms: int) -> pb.EnrolRequest:
+    signer = FileSigner.load_or_create(directory / SIGNING_KEY)
+    not_after_ms = now_ms + KEY_LIFETIME_MS
+    return pb.EnrolRequest(
+        token_secret=token.secret,
+        csr=csr,
+        signing_key_spki=signer.spki,
+        signing_key_not_before_ms=now_ms,
+        signing_key_not_after_ms=not_after_ms,
+        possession=prove_possession(signer, token.subsystem, signer.spki, now_ms, not_after_ms),
+    )
+
+
+def _put_aside(directory: Path) -> str:
+    """Keep the key of an enrolment whose answer was lost under another name; what to tell about it."""
+    key_id = FileSigner.load(directory / SIGNING_KEY).key_id.hex()
+    kept = directory / f"signing-key-lost-{key_id[:16]}.pem"
+    (directory / SIGNING_KEY).rename(kept)
+    return (
+        f"the signing key here was registered before and its certificate never arrived; it is kept as {kept.name} and a"
+        f" new one is used; have the operator end the former: govbus key revoke {key_id[:16]}"
+    )
 
 
 def _verified_bundle(token: Token, now: datetime, timeout: float) -> TrustBundle:
@@ -210,7 +235,7 @@ def _write_policy(directory: Path, token: Token, answer: pb.EnrolResponse, accep
         "version": 1,
         "identity": token.subsystem.spiffe_id,
         "tls": {"certificate": "tls/chain.pem", "key": "tls/key.pem", "authorities": "trust.pem"},
-        "signing_key": "signing-key.pem",
+        "signing_key": SIGNING_KEY,
         "snapshot": "snapshot.bin",
         "policy_key": "policy-key.pem",
         **({"scope": BROKER_SCOPE} if broker else {}),

@@ -29,6 +29,9 @@ class TokenIssued(Change):
     subsystem: str
     operator: str
     not_after_ms: int
+    again: bool = False
+    """It may be enrolled already. Then the token adds a second signing key and certificate and ends neither of the
+    former: whoever held those keys goes on as the subsystem, until they are revoked or end."""
 
     def verify(self, draft: Draft, at_ms: int) -> None:
         draft.subsystem(self.subsystem)
@@ -37,6 +40,14 @@ class TokenIssued(Change):
         verify_validity(at_ms, self.not_after_ms, at_ms)
         if self.not_after_ms > at_ms + TOKEN_LIFETIME_MS:
             raise Refusal(RefusalReason.VALIDITY, "an enrolment token lives an hour at most")
+        if not self.again and any(
+            one.subsystem == self.subsystem and one.last_ms >= at_ms for one in draft.keys.values()
+        ):
+            raise Refusal(
+                RefusalReason.IN_USE,
+                f"{self.subsystem} is enrolled: it has a signing key that is not over; a token with --again adds another"
+                " one and ends none, so revoke what was lost (govbus key revoke)",
+            )
         if self.secret_hash in draft.tokens:
             raise Refusal(RefusalReason.DUPLICATE, "this token was issued already; make another secret")
 

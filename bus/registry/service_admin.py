@@ -18,6 +18,7 @@ from govbus.registry.v1 import admin_pb2_grpc as rpc
 
 from bus.exchange import Reason, govbus_call
 from bus.registry.change import Change
+from bus.registry.clock import ClockSetBack
 from bus.registry.codec import PayloadError, decode_change, encode_change
 from bus.registry.enrolment_tokens import TokenIssued, TokenUsed
 from bus.registry.event import Event
@@ -30,7 +31,7 @@ from bus.registry.service_answers import caller, refuse
 
 __all__ = ["Admin"]
 
-NOT_HERE: Final = (CertificateAdded, SigningKeyAdded, TokenUsed, InstanceFounded)
+NOT_HERE: Final = (CertificateAdded, SigningKeyAdded, TokenUsed, InstanceFounded, ClockSetBack)
 _CHANGES: Final = 100
 _FILES_BYTES: Final = 3 * 1024 * 1024
 _EVENTS: Final = 500

@@ -61,7 +61,7 @@ class Enrolling:
     server: EnrolmentServer
     clock: Clock
 
-    def token(self, subsystem: str = NEWCOMER, server: str = REGISTRY) -> Token:
+    def token(self, subsystem: str = NEWCOMER, server: str = REGISTRY, *, again: bool = True) -> Token:
         """A fresh token."""
         return issue_token(
             self.registry,
@@ -72,6 +72,7 @@ class Enrolling:
             root=root_digest(self.authority),
             secret=os.urandom(32),
             now_ms=self.clock(),
+            again=again,
         )
 
     def ask(self, request: pb.EnrolRequest) -> str:

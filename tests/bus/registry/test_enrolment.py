@@ -13,19 +13,21 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from govbus.enrolment.v1 import enrolment_pb2 as pb
 
 from bus.engines.postgres_database import Database
 from bus.exchange import CallError, Reason, Refused, RefusedLocally, load_client_config
 from bus.registry.enrolment_client import AlreadyEnrolled, enrol
 from bus.registry.enrolment_tokens import TokenIssued, TokenUsed
-from bus.registry.keys import CertificateAdded, CertificateRevoked, IssuerRevoked, SigningKeyAdded
+from bus.registry.keys import CertificateAdded, CertificateRevoked, IssuerRevoked, SigningKeyAdded, SigningKeyRevoked
 from bus.registry.refusal import Refusal
 from bus.registry.subsystems import SubsystemRevoked
 from native.snapshot import verify_snapshot
 from pki.authority import Authority
 from pki.credentials import issue_credentials
 from pki.enrolment import TokenMalformed, prove_possession
+from pki.files import ensure_private_directory
 from pki.keys import encode_spki, generate_private_key
 from pki.signer import FileSigner, KeySigner
 from tests.support.enrolment import HOUR, NEWCOMER, REGISTRY, Enrolling, Request, enrolling
@@ -239,6 +241,40 @@ def test_refused_client_may_try_again_and_an_enrolled_one_is_not_overwritten(wor
     enrol(world.token().text, home, clock_ms=now_ms)
     with pytest.raises(AlreadyEnrolled):
         enrol(world.token().text, home, clock_ms=now_ms)
+
+
+def test_enrolment_whose_answer_was_lost_is_made_good_with_the_next_token(world: Enrolling, tmp_path: Path) -> None:
+    """The listener recorded the key and the client never heard of it: its key is known, and it has no certificate."""
+    home = tmp_path / "newcomer"
+    ensure_private_directory(home)
+    lost = FileSigner.create(home / "signing-key.pem")
+    with pytest.raises(Refused):  # the key is there from a try of its own, as it is after any lost answer
+        enrol(replace(world.token(), secret=bytes(32)).text, home, clock_ms=now_ms)
+    key = load_pem_private_key((home / "signing-key.pem").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    assert world.ask(Request(world.token(), key=key).build()) == "enrolled"  # and nobody got it
+    told: list[str] = []
+    token = world.token()
+    credentials = enrol(token.text, home, clock_ms=now_ms, say=told.append)
+    assert credentials.signer.key_id != lost.key_id
+    (kept,) = home.glob("signing-key-lost-*.pem")
+    assert FileSigner.load(kept).key_id == lost.key_id, "a key that was registered is not thrown away"
+    (text,) = told
+    assert f"govbus key revoke {lost.key_id.hex()[:16]}" in text
+    assert kept.name in text
+
+
+def test_enrolled_subsystem_gets_another_token_only_when_that_is_meant(world: Enrolling, tmp_path: Path) -> None:
+    enrol(world.token(again=False).text, tmp_path / "newcomer", clock_ms=now_ms)
+    with pytest.raises(Refusal, match="--again") as refused:
+        world.token(again=False)
+    assert refused.value.reason == "in-use"
+    enrol(world.token(again=True).text, tmp_path / "second", clock_ms=now_ms)
+    state = world.registry.state()
+    keys = [key_id for key_id, one in state.keys.items() if one.subsystem == NEWCOMER]
+    assert len(keys) == 2, "the former key goes on until somebody ends it"
+    world.registry.record([SigningKeyRevoked(one) for one in keys], ACT)
+    world.token(again=False)  # nobody is enrolled any more
 
 
 @pytest.mark.parametrize(
