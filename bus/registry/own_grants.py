@@ -5,6 +5,10 @@
 
 They are made with the enrolment, in the same transaction, and for whoever was there before the services were offered,
 at the registry's start. One that an operator ended is not made again.
+
+They bear rates, far above what an honest home asks, so that nobody fills the services with questions; an operator may
+set others (`govbus grant quota`). No limit of a day: a subsystem that asked too often must not lose its certificate, and
+what one can record is bounded by what may be live of it (bus.registry.keys).
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +17,7 @@ from hashlib import sha256
 from typing import Final
 
 from bus.registry.change import Change
-from bus.registry.grants import RENEWAL_SERVICE, GrantMade
+from bus.registry.grants import RENEWAL_SERVICE, GrantMade, Quota
 from bus.registry.state import RegistryState
 
 __all__ = ["EVIDENCE_PURPOSE", "LEDGER_SERVICE", "RENEWAL_PURPOSE", "enrolled", "own_grants", "renewal_provider"]
@@ -31,12 +35,17 @@ class _Own:
     service: str
     prefix: str
     purpose: str
-    brokers: bool
+    quota: Quota
+    brokers: Quota | None
+    """Theirs; None where they have no grant."""
 
 
 _SERVICES: Final = (
-    _Own(RENEWAL_SERVICE, "own", RENEWAL_PURPOSE, brokers=True),
-    _Own(LEDGER_SERVICE, "ledger", EVIDENCE_PURPOSE, brokers=False),
+    # A process of a home: a question for policy at most every second, a renewal some times a day, a key some times a
+    # year. A broker reads the whole policy by the megabyte, at every change: 50 calls for 200,000 grants.
+    _Own(RENEWAL_SERVICE, "own", RENEWAL_PURPOSE, Quota(20, 200), Quota(200, 2_000)),
+    # Two or three calls for each call that somebody proves.
+    _Own(LEDGER_SERVICE, "ledger", EVIDENCE_PURPOSE, Quota(50, 500), None),
 )
 
 
@@ -65,9 +74,10 @@ def _missing(state: RegistryState, own: _Own, paths: tuple[str, ...], now_ms: in
     methods = tuple(method.path for method in state.services[own.service].methods)
     for path in paths:
         grant_id = f"{own.prefix}-{sha256(path.encode()).hexdigest()[:32]}"
-        if grant_id in state.grants or path == provider or (state.subsystems[path].is_broker and not own.brokers):
+        quota = own.brokers if state.subsystems[path].is_broker else own.quota
+        if grant_id in state.grants or path == provider or quota is None:
             continue
-        yield GrantMade(grant_id, path, provider, methods, (own.purpose,), now_ms, now_ms + _TEN_YEARS_MS)
+        yield GrantMade(grant_id, path, provider, methods, (own.purpose,), now_ms, now_ms + _TEN_YEARS_MS, quota)
 
 
 def _provider(state: RegistryState, service: str) -> str:
