@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bus.exchange import CallError  # isort: skip - before gRPC
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.message import DecodeError
 from govbus.registry.v1 import directory_pb2
 
@@ -38,7 +38,11 @@ async def fetch_contracts(
 
 
 def join_contracts(images: Sequence[bytes]) -> bytes:
-    """One set of all files, imports before what imports them; Unable when two disagree about a file."""
+    """One set of all files, imports before what imports them; Unable when two disagree about a file.
+
+    protobuf's own files come with every language's runtime: which edition a contract was compiled beside says nothing.
+    Neither do comments, which some compilers leave out.
+    """
     joined, known = FileDescriptorSet(), dict[str, bytes]()
     for image in images:
         try:
@@ -46,7 +50,9 @@ def join_contracts(images: Sequence[bytes]) -> bytes:
         except DecodeError as error:
             raise Unable("the directory keeps a contract that does not parse; tell the operator") from error
         for file in files:
-            data = file.SerializeToString(deterministic=True)
+            said = FileDescriptorProto.FromString(file.SerializeToString())
+            said.ClearField("source_code_info")
+            data = b"" if file.name.startswith("google/protobuf/") else said.SerializeToString(deterministic=True)
             if known.setdefault(file.name, data) != data:
                 raise Unable(
                     f"two contracts bring different versions of {file.name}; name the services that you want together"

@@ -38,6 +38,16 @@ def test_contracts_that_disagree_about_a_file_are_never_mixed() -> None:
         join_contracts([UNITS, other.SerializeToString()])
 
 
+def test_contracts_compiled_by_different_compilers_join() -> None:
+    other = FileDescriptorSet.FromString(PEOPLE)
+    for file in other.file:
+        if file.name == "google/protobuf/descriptor.proto":
+            file.message_type.pop()
+        file.source_code_info.location.add(leading_comments="kept by another compiler")
+    joined = FileDescriptorSet.FromString(join_contracts([UNITS, other.SerializeToString()]))
+    assert "google/protobuf/descriptor.proto" in {file.name for file in joined.file}
+
+
 def test_stubs_are_importable_where_nothing_but_the_set_is_known(tmp_path: Path) -> None:
     file, out = tmp_path / "a set.binpb", tmp_path / "the stubs"
     file.write_bytes(join_contracts([UNITS, PEOPLE]))
