@@ -19,30 +19,16 @@ from bus.exchange.config import ClientConfig, load_client_config
 from bus.exchange.errors import RefusedLocally
 from bus.exchange.reasons import Reason
 from bus.exchange.rotation import next_key_path
-from bus.registry.enrolment import certificate_added
 from bus.registry.subsystems import SubsystemResumed, SubsystemSuspended
 from pki.authority import Authority, IssuedCertificate
-from pki.certificates import build_csr
-from pki.credentials import store_credentials
 from pki.files import write_atomic
 from pki.identity import SubsystemId
-from pki.keys import encode_private_key, generate_private_key
 from pki.profiles import MAX_TLS_VALIDITY
 from pki.signer import FileSigner
 from tests.integration.live import Live, running_live
 from tests.support.live import BROKER, BYSTANDER, CALLER, UNITS, VISITOR, home_of, wait_until
 from tests.support.live_load import Load
 from tests.support.registered import now_ms
-
-
-def certify(live: Live, path: str, home: Path, lifetime: timedelta) -> None:
-    """Make a certificate that ends so soon the one in `home`, live everywhere before it is used."""
-    authority = Authority.open(live.layout.state, live.running.facts.trust_domain, now=now())
-    key = generate_private_key()
-    identity = SubsystemId(authority.trust_domain, *path.split("/"))
-    issued = authority.issue_from_csr(build_csr(key, identity), identity, now=now(), lifetime=lifetime)
-    live.put_in_force(certificate_added(issued, authority))
-    store_credentials(home, encode_private_key(key), issued.chain_pem, authority.trust.pem)
 
 
 def now() -> datetime:
@@ -59,7 +45,7 @@ def test_certificate_ending_under_a_stream_admits_nothing_new_and_the_next_polic
 ) -> None:
     home = tmp_path / "visitor"
     shutil.copytree(home_of(live.layout, VISITOR), home, symlinks=True)
-    certify(live, VISITOR, home, timedelta(seconds=6))
+    live.certify(VISITOR, home, timedelta(seconds=6))
     ends = time.monotonic() + 6
     visitor = Load(without_renewal(home), workers=0)
     with live.load(workers=1) as load, visitor:
@@ -202,12 +188,12 @@ def rotate_under_load(live: Live, wanted: int, capsys: pytest.CaptureFixture[str
     visitor = Load(load_client_config(homes[VISITOR] / "config.yaml"), workers=3)
     with live.load(workers=3) as caller, visitor, Streams(caller) as streams, Rotations(live) as rotations:
         for path, home in homes.items():
-            certify(live, path, home, LIFETIME)
+            live.certify(path, home, LIFETIME)
             FileSigner.load_or_create(next_key_path(home / KEY))  # begun: the runtime of that home does the rest
         end = time.monotonic() + 60 + 15 * wanted
         while rotations.total() < wanted or len(rotations.keys) < len(MEMBERS):
             assert time.monotonic() < end, rotations.said()
-            certify(live, BROKER, live.broker.home, timedelta(seconds=25))  # and the supervisor renews it
+            live.certify(BROKER, live.broker.home, timedelta(seconds=25))  # and the supervisor renews it
             caller.goes_on()
             visitor.goes_on()
             time.sleep(3)

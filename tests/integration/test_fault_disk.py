@@ -3,7 +3,9 @@ everything goes on by itself once there is room. A full disk under the journal a
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,22 @@ def test_full_home_keeps_nobody_else_waiting_and_is_brought_its_policy_later(
         published = full.layout.state / "snapshots" / snapshot_name(full.spiffe(UNITS))
         wait_until(lambda: (home / "snapshot.bin").read_bytes() == published.read_bytes() != former)
         load.goes_on()
+    assert load.failed == []
+
+
+def test_certificate_that_cannot_be_renewed_in_a_full_home_is_renewed_once_there_is_room(full: Live) -> None:
+    home = home_of(full.layout, UNITS)
+    # Due, with its minute of backdating, twenty seconds after its issue.
+    full.certify(UNITS, home, timedelta(seconds=60))
+    former, log = os.readlink(home / "tls"), full.provider.log
+    with full.load() as load:
+        ballast = fill(home)
+        wait_until(lambda: "the TLS certificate is not renewed" in log.read_text())
+        assert os.readlink(home / "tls") == former
+        load.goes_on(50)
+        ballast.unlink()
+        wait_until(lambda: os.readlink(home / "tls") != former)
+        load.goes_on(50)
     assert load.failed == []
 
 
