@@ -45,8 +45,8 @@ class TokenIssued(Change):
         ):
             raise Refusal(
                 RefusalReason.IN_USE,
-                f"{self.subsystem} is enrolled: it has a signing key that is not over; a token with --again adds another"
-                " one and ends none, so revoke what was lost (govbus key revoke)",
+                f"{self.subsystem} is enrolled: it has a signing key that is not over; a token with --again adds"
+                " another one and ends none, so revoke what was lost (govbus key revoke)",
             )
         if self.secret_hash in draft.tokens:
             raise Refusal(RefusalReason.DUPLICATE, "this token was issued already; make another secret")

@@ -7,8 +7,8 @@ They are made with the enrolment, in the same transaction, and for whoever was t
 at the registry's start. One that an operator ended is not made again.
 
 They bear rates, far above what an honest home asks, so that nobody fills the services with questions; an operator may
-set others (`govbus grant quota`). No limit of a day: a subsystem that asked too often must not lose its certificate, and
-what one can record is bounded by what may be live of it (bus.registry.keys).
+set others (`govbus grant quota`). No limit of a day: who asked too often must not lose its certificate for it, and what
+one can record is bounded by what may be live of it (bus.registry.keys).
 """
 
 from collections.abc import Iterable, Iterator
