@@ -77,9 +77,9 @@ cdef void judge_request(play* c) noexcept nogil:
     e = fe_find(c.f, REQUEST, b":path")
     expect(e != NULL and gb_eq(h.method, gb_make_span(e.value, e.value_n)), b"the path is the signed method")
     expect(not c.limits & LIMIT_BYTES, b"nothing goes on that passes its day's bytes")
-    if c.limits & LIMIT_BY_DAY:
+    if c.allowed and gb_now_ms() < WORLD.day_ends_ms:
         WORLD.counted_least += 1
-        expect(c.allowed == 0 or WORLD.counted_least <= c.allowed, b"nothing goes on that passes its day's calls")
+        expect(WORLD.counted_least <= c.allowed, b"nothing goes on that passes its day's calls")
     signed_by_gate(c, REQUEST, b"govbus/admission/v1", b"govbus-admission-bin", b"govbus-admission-signature-bin")
     e = fe_find(c.f, REQUEST, b"govbus-cluster")
     expect(e != NULL and e.value_n == 8 and memcmp(e.value, b"provider", 8) == 0 and c.f.route_cleared,

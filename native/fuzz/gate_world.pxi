@@ -123,6 +123,7 @@ cdef struct world:
     u64 runs
     u64 version            # of the snapshot that was configured last
     u32 revoked            # REVOKED_* and LIMIT_* in it
+    i64 day_ends_ms        # of the counts below
     u64 counted_least      # calls of the grant that the gate surely counted in its day
     u64 counted_most       # and that it may have
 

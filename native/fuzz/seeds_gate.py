@@ -6,7 +6,7 @@ A script says what is chosen and what is spoiled; keys, times and identifiers ar
 import struct
 
 UNARY, LISTING = 0, 1
-RATE, USED, ONE_MORE, BYTES = 16, 32, 64, 128  # limits that judge the call, beside its kind
+RATE, USED, ONE_MORE, BYTES = (14 | limit for limit in (16, 32, 64, 128))  # limits that judge the call, beside its kind
 NOTHING = b"\0"  # no edits
 
 
@@ -127,7 +127,7 @@ def seeds() -> dict[str, bytes]:
         },
         "limited-other-body": call(kind=UNARY | ONE_MORE, request_spoiled=spoil(1, 9)),
         **{f"limited-client-leaves-{stage}": call(kind=UNARY | ONE_MORE | RATE, leave=stage) for stage in range(1, 7)},
-        "limit-comes-with-the-answer": call(answer=128, swap=bytes([ONE_MORE])),
+        "limit-comes-with-the-answer": call(answer=128, swap=bytes([ONE_MORE & ~15])),
         **{
             f"{name}-swap-{revoked}": call(kind=kind, answer=128, swap=bytes([revoked]))
             for name, kind in (("unary", UNARY), ("stream", LISTING))
