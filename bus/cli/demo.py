@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from bus.exchange import CallError  # isort: skip - before gRPC, see bus.exchange.tls
+
 from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines
 from bus.demo.report import DemoError
 from bus.demo.run import Step, run_demo
 from bus.demo.screen import Screen
-from bus.exchange import CallError
 from native.journal import JournalDamaged
 
 __all__ = ["demo"]

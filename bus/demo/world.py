@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,7 @@ from bus.registry.policy import policy_document
 from bus.up.background import start_supervisor
 from bus.up.control import ask, ask_supervisor
 from bus.up.layout import Facts, Layout
-from bus.up.process import end_supervisor
+from bus.up.process import end_supervisor, supervisor_pid
 from bus.up.running import Options, now_ms
 from pki.authority import Authority
 from pki.files import ensure_private_directory, write_atomic
@@ -48,6 +48,7 @@ _ROOM_BYTES = 600 << 20  # two journals reserve their segments, PostgreSQL its o
 _DISHONEST = "bus.demo.dishonest"
 _DELIVERY_S = 15.0
 _END_S = 60.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(slots=True)
@@ -68,7 +69,13 @@ class World:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.running.close()
+        """In order, whoever presses what meanwhile: this process killed, the kernel ends all the others."""
+        former = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+        try:
+            self.running.close()
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
 
     def start_instance(self, say: Callable[[str], None]) -> dict[str, Any]:
         """What `govbus up` does; what it tells when it is ready."""
@@ -184,9 +191,10 @@ class World:
         return ask(self.layout.ledger_writer) or {}
 
     def _end_instance(self) -> None:
-        if end_supervisor(self.layout, _END_S):
-            in_order = self.layout.log.read_text("utf-8", "replace").rstrip().endswith("ended in order")
-            self.ended[SUPERVISOR] = 0 if in_order else 1
+        pid = supervisor_pid(self.layout)
+        if end_supervisor(self.layout, _END_S) and pid is not None:
+            with suppress(ChildProcessError):
+                self.ended[SUPERVISOR] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def make_world(folder: Path) -> World:
