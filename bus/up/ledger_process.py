@@ -133,8 +133,9 @@ class LedgerProcess:
     @contextmanager
     def _opened(self) -> Iterator[tuple[Ledger, Sources]]:
         home = ensure_private_directory(self._layout.ledger_writer)
-        signer = load_or_create_signer(home / "signing-key.pem", ledger_origin(self._facts))
-        sources = Sources(self._layout, self._facts, load_or_create_salt_key(home / "salt-key"))
+        begun = (self._layout.ledger / "head").exists()
+        signer = load_or_create_signer(home / "signing-key.pem", ledger_origin(self._facts), begun=begun)
+        sources = Sources(self._layout, self._facts, load_or_create_salt_key(home / "salt-key", begun=begun))
         known = home / "checkpoint"
         with ExitStack() as stack:
             stack.callback(sources.close)

@@ -128,6 +128,27 @@ def test_killed_at_any_moment_it_enters_everything_once(instance: Instance, ledg
     assert [entry for entry in found if entry in set(expected)] == expected
 
 
+@pytest.mark.parametrize("lost", ["salt-key", "signing-key.pem"])
+def test_lost_secret_of_a_ledger_that_began_is_not_replaced(instance: Instance, ledger: Ledger, lost: str) -> None:
+    """Another salt key would leave all entries of the registry before it unprovable, and say nothing."""
+    record_call(instance)
+    ledger.start()
+    size = ledger.wait_entries(2)["size"]
+    ledger.end()
+    path = ledger.layout.ledger_writer / lost
+    kept = path.read_bytes()
+    path.unlink()
+    ledger.start()
+    told = ledger.wait(lambda told: told["halted"])
+    assert lost in told["halted"]
+    assert "backup" in told["halted"]
+    assert not path.exists()
+    path.write_bytes(kept)
+    path.chmod(0o600)
+    ledger.wait(lambda told: not told["halted"])
+    ledger.wait_entries(size - SNAPSHOTS)
+
+
 def test_what_was_acknowledged_is_entered_before_it_ends(instance: Instance, ledger: Ledger) -> None:
     ledger.start()
     ledger.wait_entries(0)
