@@ -34,13 +34,15 @@ def layout_of(state: Path | None) -> Layout:
 
 
 def up(
+    context: typer.Context,
     state: StateOption = None,
     database_url: Annotated[
         str | None,
         typer.Option(
             envvar="GOVBUS_DATABASE_URL",
             show_envvar=True,
-            help="Use this PostgreSQL instead of starting one; asked for once, then remembered.",
+            help="Use this PostgreSQL instead of starting one; asked for once, then remembered. With a password in it,"
+            " give it as @FILE, as - (a line on standard input), or by the variable.",
         ),
     ] = None,
     trust_domain: Annotated[
@@ -64,7 +66,8 @@ def up(
     """Start everything: keys, PostgreSQL, registry, publisher, ledger, broker; made once, found by later starts."""
     with error_lines():
         layout = layout_of(state)
-        options = _options(database_url, trust_domain, listen, clock_was_ahead)
+        url = database_url and _address(database_url, _on_command_line(context, "database_url"))
+        options = _options(url, trust_domain, listen, clock_was_ahead)
         if supervisor_pid(layout) is not None:
             raise AlreadyRunning(
                 f"this instance already runs from {layout.state}; look with `govbus status`, end it with `govbus down`"
@@ -155,6 +158,29 @@ def _options(database_url: str | None, trust_domain: str | None, listen: str | N
     except EndpointError as error:
         raise Unable(f"--listen: {error}") from error
     return Options(Facts(trust_domain, BROKER) if trust_domain else None, address, database_url, clock_was_ahead)
+
+
+def _on_command_line(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _address(given: str, open_to_all: bool) -> str:
+    """The address that is given itself, in a file, or on standard input; a warning for what others can read."""
+    if given == "-" or given.startswith("@"):
+        found = sys.stdin.readline() if given == "-" else Path(given[1:]).read_text()
+        if not found.strip():
+            raise Unable("--database-url: there is no address; write postgresql://user@host/dbname")
+        return found.strip()
+    from bus.engines.postgres_external import names_password  # PostgreSQL's client, which most starts do not need here
+
+    if open_to_all and names_password(given):
+        typer.echo(
+            "govbus: every user of this machine can read a command line, and there is a password in it; change that,"
+            " and give the address by GOVBUS_DATABASE_URL, @FILE or -",
+            err=True,
+        )
+    return given
 
 
 def _confirmed(layout: Layout) -> bool:

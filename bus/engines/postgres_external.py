@@ -17,11 +17,19 @@ from bus.engines.postgres_owners import provide_owner
 from bus.engines.supervisor import EngineError
 from pki.files import ensure_private_directory
 
-__all__ = ["ExternalPostgres"]
+__all__ = ["ExternalPostgres", "names_password"]
 
 _OLDEST = 160000
 _NAMES = ("user", "password", "dbname", "passfile")
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+def names_password(url: str) -> bool:
+    """Whether there is a password in this address; False for what is none."""
+    try:
+        return "password" in conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return False
 
 
 class ExternalPostgres:

@@ -167,6 +167,22 @@ def test_first_start_without_its_database_fails_and_says_so(fresh: Commands) -> 
     assert supervisor_pid(Layout(fresh.state)) is None
 
 
+@pytest.mark.parametrize("way", ["command line", "variable", "standard input"])
+def test_password_of_the_database_is_warned_of_where_others_read_it(fresh: Commands, way: str) -> None:
+    """/proc shows a command line to every user, and with --foreground it stands there for ever."""
+    address = "postgresql://nobody:hunter2@127.0.0.1:1/none?connect_timeout=1"
+    given = {"command line": [address], "standard input": ["-"]}.get(way)
+    arguments = ["--database-url", *given] if given else []
+    environment = fresh.environment | ({"GOVBUS_DATABASE_URL": address} if way == "variable" else {})
+    done = subprocess.run(
+        [*COMMAND, "up", *arguments], env=environment, input=f"{address}\n", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "the first start needs its database" in done.stderr
+    assert ("can read a command line" in done.stderr) == (way == "command line")
+    assert "hunter2" not in done.stdout + done.stderr
+
+
 def test_reader_that_has_enough_is_no_failure(instance: Commands) -> None:
     for command in ("status", "status --json", "logs -n 1000", "history", "ledger key"):
         script = f"set -o pipefail; {' '.join(map(shlex.quote, COMMAND))} {command} | true"
@@ -199,7 +215,10 @@ def test_somebody_elses_database_is_used_and_remembered(fresh: Commands, postgre
     server = make_conninfo(host=str(postgres_server.sockets), dbname="postgres", user=ADMINISTRATOR, password=password)
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute("ALTER ROLE operator CREATEROLE CREATEDB")
-    fresh.run("up", "--database-url", dba.dsn)
+    address = fresh.state.parent / "address"
+    address.write_text(f"{dba.dsn}\n")
+    done = fresh.run("up", "--database-url", f"@{address}")
+    assert "command line" not in done.stderr
     assert fresh.part("postgres")["facts"] == {"server": "behind --database-url"}
     added = ("member", "add", "gov/mps", "--name-vi", "a", "--name-en", "b", "--reason", "x")
     assert fresh.json(*added)["in_force"]["version"] > 1
