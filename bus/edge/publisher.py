@@ -177,7 +177,7 @@ class Publisher:
     def _plan_renewal(self, state: RegistryState, now_ms: int) -> None:
         """(2) All at once at the start, and after a failure; the hourly one in slices, the brokers' snapshot first."""
         ages = (state.instance.alarm_after_ms, state.instance.refuse_after_ms) if state.instance else (_RENEW_MS, 0)
-        if not self._digests:
+        if self._followed is None:
             self._renewing_whole, self._to_renew = True, []
         elif ages != self._ages or not 0 <= now_ms - self._renewed_ms < min(_RENEW_MS, ages[0] // 4):
             # Also when the clock was set back: readers refuse what was made in the future.

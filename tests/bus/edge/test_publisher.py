@@ -21,6 +21,7 @@ from bus.edge.publisher import Publisher, PublisherError
 from bus.edge.snapshot_files import peek_header
 from bus.engines.postgres import Postgres
 from bus.engines.postgres_database import Database, DatabaseUnavailable
+from bus.registry.members import InstanceFounded
 from bus.registry.registry import Registry
 from bus.registry.store import EventStore
 from bus.registry.subsystems import SubsystemAdded, SubsystemResumed, SubsystemSuspended
@@ -87,6 +88,40 @@ def test_only_readers_whose_part_changed_get_a_new_file(world: World) -> None:
     assert (published.version, published.scopes) == (3, 2)
     assert [world.served(reader)[0] for reader in (BROKER, OTHER, PROVIDER, CALLER)] == [3, 3, 2, 2]
     assert not world.active(BROKER, OTHER)
+    publisher.stop()
+
+
+def test_instance_that_has_no_subsystem_yet_is_published_once(tmp_path: Path, database: Database) -> None:
+    signer = FileSigner.load_or_create(tmp_path / "policy-signing-key.pem")
+    with EventStore(database) as store:
+        registry = Registry(store, now_ms)
+        registry.record([InstanceFounded("bus.test.example")], ACT)
+        publisher = Publisher(tmp_path / "a state", registry, signer, now_ms)
+        assert publisher.publish() is not None
+        assert publisher.publish() is None
+        publisher.stop()
+
+
+def test_hourly_renewal_in_slices_reaches_every_reader_and_tells_once(world: World) -> None:
+    now = now_ms()
+    signer = FileSigner.load(world.instance.state / "policy-signing-key.pem")
+    publisher = Publisher(world.instance.state, world.registry, signer, lambda: now)
+    world.registry.record([SubsystemAdded(f"gov/mof/s{number}") for number in range(300)], ACT)
+    first = publisher.publish()
+    now += 3_600_000
+    renewed = publisher.publish()
+    assert first is not None
+    assert renewed is not None
+    assert (renewed.version, renewed.log_position) == (first.version + 1, first.log_position)
+    world.registry.record([SubsystemSuspended(OTHER)], ACT)
+    changed = publisher.publish()
+    assert changed is not None
+    assert publisher.publish() is None
+    snapshots = (world.instance.state / "snapshots").glob("*.snapshot")
+    headers = [peek_header(path.read_bytes()) for path in snapshots]
+    assert len(headers) == 304
+    assert {header.created_at_ms for header in headers} == {now}
+    assert {header.version for header in headers} == {renewed.version, changed.version}
     publisher.stop()
 
 
