@@ -11,6 +11,7 @@ from __future__ import annotations
 from bus.exchange import (  # isort: skip - first, see above
     ConfigError,
     Refused,
+    Server,
     call_context,
     connect,
     export_telemetry,
@@ -26,12 +27,13 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any, NoReturn
 
 import grpc
 
+from adapters.source import Source
 from bus.exchange.channel import Channel
 from bus.exchange.tls import TlsError
 from native.snapshot import SnapshotError
@@ -84,15 +86,25 @@ def state_folder(path: Path) -> Path:
     return path
 
 
-async def serve_until_told(config: Path, *servicers: Registration) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. Says on standard output when and where it listens."""
+async def serve_until_told(config: Path, *servicers: Registration, source: Source[Any, Any] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Says on standard output when and where it listens.
+
+    A source runs as long as its servicers; while what lies behind it is away, health says NOT_SERVING.
+    """
     settings = load_provider_config(config)
     with export_telemetry(parse_spiffe_id(settings.identity.spiffe_id).path):
         server = serve(settings, servicers)
-        port = await server.start()
-        sys.stdout.write(f"serving on port {port}\n")
-        sys.stdout.flush()
-        await server.run()
+        async with AsyncExitStack() as running:
+            if source is not None:
+                await running.enter_async_context(source.running(server.set_serving))
+            await _serve(server)
+
+
+async def _serve(server: Server) -> None:
+    port = await server.start()
+    sys.stdout.write(f"serving on port {port}\n")
+    sys.stdout.flush()
+    await server.run()
 
 
 def calling(config: Path) -> Channel:

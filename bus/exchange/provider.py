@@ -95,13 +95,17 @@ class Server:
         server = aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers((_Handlers(self._dispatcher, self._health, self._methods),))
         self.port = server.add_secure_port(self._config.listen, self._tls.server_credentials())
-        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
-        for service in {path.split("/")[1] for path in self._methods}:
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        await self.set_serving(True)
         await server.start()
         self._server = server
         self._watch.start()
         return self.port
+
+    async def set_serving(self, serving: bool) -> None:
+        """What health says from now on: whether that which lies behind the servicers is there. Draining outlasts it."""
+        statuses = health_pb2.HealthCheckResponse
+        for service in {"", *(path.split("/")[1] for path in self._methods)}:
+            await self._health.set(service, statuses.SERVING if serving else statuses.NOT_SERVING)
 
     async def stop(self, grace_s: float | None = None) -> None:
         """Drain: health says NOT_SERVING, new calls are told DRAINING, running ones have `grace_s` (the configured)."""

@@ -1,0 +1,117 @@
+"""A pool of connections that is there while the database is: opened, watched, closed and opened again.
+
+One connection more than the pool looks every second. When it breaks, the pool is closed, so that a call is told at once
+that the database is away instead of waiting for it; when a new one comes through, a new pool takes its place. A pool
+that lived through the outage would still be pausing between its attempts.
+
+Each connection is looked at before it is lent, so that a restart of the database between two calls fails neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from adapters.source import Told
+
+__all__ = ["Connections", "DatabaseAway"]
+
+LOOK_S: Final = 1.0
+PROBE_S: Final = 5.0  # a look that takes longer counts as none
+CONNECT_S: Final = 5
+WAITING_EACH: Final = 16  # calls that may wait for each connection; one more is told at once that all are taken
+
+log = logging.getLogger(__name__)
+# A pool logs every attempt to connect while the database is away; that it is away is said here, once.
+logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+
+_Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
+
+
+class DatabaseAway(Exception):
+    """There is no database to ask now."""
+
+
+class Connections:
+    """`size` connections to one database; made and used on one event loop."""
+
+    def __init__(self, dsn: str, size: int) -> None:
+        self._dsn = dsn
+        self._size = size
+        self._pool: _Pool | None = None
+
+    async def connect(self) -> AsyncConnection[DictRow]:
+        """One connection outside of the pool; psycopg.OperationalError if there is none to be had."""
+        return await AsyncConnection.connect(
+            self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=CONNECT_S
+        )
+
+    @asynccontextmanager
+    async def lend(self, seconds: float) -> AsyncIterator[AsyncConnection[DictRow]]:
+        """A connection in a read-only transaction. DatabaseAway, or psycopg_pool.PoolTimeout when all are taken."""
+        if self._pool is None:
+            raise DatabaseAway
+        async with self._pool.connection(timeout=seconds) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def running(self, told: Told) -> AsyncIterator[None]:
+        """For the block there is a pool whenever there is a database."""
+        await self._open()
+        watching = asyncio.create_task(self._watch(told))
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+            await self._close()
+
+    async def _watch(self, told: Told) -> None:
+        while True:
+            try:
+                async with await self.connect() as probe:
+                    await self._open()
+                    while True:
+                        await told(True)
+                        await asyncio.sleep(LOOK_S)
+                        async with asyncio.timeout(PROBE_S):
+                            await probe.execute("SELECT 1")
+            except (psycopg.OperationalError, TimeoutError) as error:
+                if self._pool is not None:
+                    log.warning("the database is away (%s); calls are told so until it is back", type(error).__name__)
+            await self._close()
+            await told(False)
+            await asyncio.sleep(LOOK_S)
+
+    async def _open(self) -> None:
+        if self._pool is not None:
+            return
+        self._pool = AsyncConnectionPool(
+            self._dsn,
+            kwargs={"row_factory": dict_row, "connect_timeout": CONNECT_S},
+            min_size=self._size,
+            max_size=self._size,
+            max_waiting=WAITING_EACH * self._size,
+            configure=_configure,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
+        await self._pool.open()
+
+    async def _close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close(timeout=1)
+
+
+async def _configure(connection: AsyncConnection[DictRow]) -> None:
+    await connection.set_read_only(True)
