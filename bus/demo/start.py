@@ -4,6 +4,7 @@ Afterwards nobody can read another's keys, and the new signing keys are awaited.
 """
 
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,8 @@ __all__ = ["start"]
 
 _LEFT: Final = timedelta(hours=1)
 _AFTER_START_MS: Final = 300
+_SETTLED_S: Final = 30.0
+_LOOK_S: Final = 0.1
 _PUBLIC: Final = "policy-key.pem"
 
 
@@ -63,9 +66,14 @@ def _register(world: World, screen: Screen) -> None:
 
 
 def _claim_up(world: World, report: Report, screen: Screen) -> None:
-    """What `govbus status` says."""
-    parts = look(world.layout, now_ms())
-    down = {one.part: str(one.state) for one in parts if one.state is not State.UP}
+    """What `govbus status` says, once the ledger has come after."""
+    until = time.monotonic() + _SETTLED_S
+    while down := {
+        one.part: str(one.state) for one in (parts := look(world.layout, now_ms())) if one.state != State.UP
+    }:
+        if time.monotonic() >= until:
+            break
+        time.sleep(_LOOK_S)
     screen.claim(report.claim("instance-up", f"all {len(parts)} parts of the instance are up", {}, down))
 
 
