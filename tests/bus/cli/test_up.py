@@ -18,6 +18,12 @@ from psycopg.conninfo import make_conninfo
 
 from bus.engines.postgres import Postgres
 from bus.engines.postgres_owners import ADMINISTRATOR
+from bus.registry.fold import Act
+from bus.registry.members import MemberAdded
+from bus.registry.registry import Registry
+from bus.registry.store import EventStore
+from bus.up.clock import now_ms
+from bus.up.database import registry_database
 from bus.up.layout import Layout
 from bus.up.process import supervisor_pid
 from tests.bus.cli.conftest import COMMAND, Commands
@@ -181,6 +187,29 @@ def test_password_of_the_database_is_warned_of_where_others_read_it(fresh: Comma
     assert "the first start needs its database" in done.stderr
     assert ("can read a command line" in done.stderr) == (way == "command line")
     assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_change_recorded_by_a_clock_that_was_ahead_does_not_block_the_registry_for_ever(fresh: Commands) -> None:
+    """Every later change would wait for that time, and all certificates end within a day."""
+    fresh.run("up")
+    layout = Layout(fresh.state)
+    added = ("member", "add", "--name-vi", "a", "--name-en", "b", "--reason", "x")
+    with EventStore(registry_database(layout), migrating=False) as store:
+        ahead = Registry(store, lambda: now_ms() + 400 * 86_400_000)
+        position = ahead.record([MemberAdded("gov", "mps", "a", "b")], Act("ops:test", "x"))[-1].position
+    assert "up --clock-was-ahead" in fresh.refused(*added, "gov/moj")
+    part = fresh.part("registry")
+    assert (part["state"], "in the future" in part["next"]) == ("stale", True)
+    found = fresh.json("doctor", status=1)
+    assert any(one["check"] == "clock" and "in the future" in one["found"] for one in found["findings"])
+    fresh.run("down")
+    fresh.run("up", "--clock-was-ahead")
+    assert fresh.json(*added, "gov/moj")["in_force"] is not None
+    assert fresh.part("registry")["state"] == "up"
+    (told,) = (one for one in fresh.json("history") if one["position"] == position + 1)
+    assert told["kind"] == "clock.set-back"
+    fresh.run("down")
+    assert "does not lie in the future" in fresh.refused("up", "--clock-was-ahead")
 
 
 def test_reader_that_has_enough_is_no_failure(instance: Commands) -> None:
