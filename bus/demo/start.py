@@ -68,12 +68,11 @@ def _register(world: World, screen: Screen) -> None:
 def _claim_up(world: World, report: Report, screen: Screen) -> None:
     """What `govbus status` says, once the ledger has come after."""
     until = time.monotonic() + _SETTLED_S
-    while down := {
-        one.part: str(one.state) for one in (parts := look(world.layout, now_ms())) if one.state != State.UP
-    }:
-        if time.monotonic() >= until:
-            break
+    parts = look(world.layout, now_ms())
+    while any(one.state is not State.UP for one in parts) and time.monotonic() < until:
         time.sleep(_LOOK_S)
+        parts = look(world.layout, now_ms())
+    down = {one.part: str(one.state) for one in parts if one.state is not State.UP}
     screen.claim(report.claim("instance-up", f"all {len(parts)} parts of the instance are up", {}, down))
 
 
