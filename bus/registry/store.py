@@ -27,6 +27,7 @@ __all__ = ["MIGRATIONS", "Appender", "ConnectionLost", "EventStore"]
 MIGRATIONS = Path(__file__).with_name("migrations")
 _COLUMNS = "position, time_ms, operator, reason, kind, payload, previous, hash"
 _WAIT_SECONDS = 10.0
+_IDLE_SECONDS = 60
 _ROWS = 2_000
 _CHANNEL = "registry_event"
 
@@ -110,6 +111,8 @@ class EventStore:
         """Hold the log alone; what was appended is committed at the end, or not at all if anything is raised."""
         with self._connection() as connection:
             connection.execute(f"SET LOCAL lock_timeout = '{int(_WAIT_SECONDS)}s'")
+            # Whoever stops here, a suspended command for one, lets go: somebody's server may have no such limit.
+            connection.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
             connection.execute("LOCK TABLE registry_event IN EXCLUSIVE MODE")
             yield Appender(connection)
             try:

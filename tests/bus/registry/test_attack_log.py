@@ -120,3 +120,11 @@ def test_page_of_the_history_costs_the_page_not_the_log(registry: Registry, data
         for nowhere in (-1, last.position + 1, 2**63):
             with pytest.raises(ValueError, match="position"):
                 list(reader.history(nowhere))
+
+
+def test_writer_that_stopped_lets_go_of_the_log(store: EventStore) -> None:
+    """A suspended command beside somebody's server, which may have no limit of its own, would hold it for ever."""
+    with store.appending() as log:
+        row = log._connection.execute("SELECT current_setting('idle_in_transaction_session_timeout')").fetchone()
+    assert row is not None
+    assert row[0] == "1min"
