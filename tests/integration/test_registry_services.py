@@ -45,6 +45,7 @@ from bus.edge.publisher import Publisher
 from bus.engines.broker import Broker
 from bus.engines.postgres import Postgres
 from bus.exchange.blocking import BlockingView
+from bus.registry.clock import ClockSetBack
 from bus.registry.codec import encode_change
 from bus.registry.enrolment import certificate_added, issue_token, root_digest
 from bus.registry.enrolment_client import enrol
@@ -237,6 +238,7 @@ def test_operators_change_that_breaks_a_rule_is_refused_whole(world: World) -> N
     for forbidden in (
         CertificateAdded(bytes(32), NEWCOMER, bytes(32), bytes(32), 0, 1),
         InstanceFounded("a.example"),
+        ClockSetBack(),
         TokenIssued(bytes(32), NEWCOMER, "ops:somebody-else", now_ms() + 60_000),
     ):
         assert reason_of(world.admin.RecordChanges, changes(forbidden)) == (Reason.CHANGE_REFUSED, "not-by-admin")
