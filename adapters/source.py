@@ -51,4 +51,4 @@ class Source(Protocol[_One, _Many]):
         """The one row, None if there is none."""
 
     async def fetch_page(self, context: Context, question: _Many, values: Values, size: int, token: str) -> Page:
-        """At most `size` rows (0: the source's choice) behind the page that gave `token`; a source has a limit of its own."""
+        """Up to `size` rows (0: the source's choice) behind the page that gave `token`; the source has a limit, too."""

@@ -5,8 +5,8 @@
 
 1. Every statement is checked by the server before the first call (EXPLAIN, which executes nothing); a misspelt column
    is told at the start.
-2. A call has what remains of its deadline, less a little so that its answer arrives; waiting for a connection is part of
-   it. The server itself ends a statement that takes longer (statement_timeout), and that of a caller who has left.
+2. A call has what remains of its deadline, less a little so that its answer arrives; waiting for a connection is part
+   of it. The server itself ends a statement that takes longer (statement_timeout), and that of a caller who has left.
 3. All is read in a read-only transaction. Give the adapter a role that may read its table and nothing else, too.
 """
 
@@ -63,7 +63,7 @@ VALUE_UNUSABLE = Refusal(
 CONNECTIONS: Final = 4
 DEFAULT_PAGE: Final = 100
 MAX_PAGE: Final = 1_000
-LONGEST_S: Final = 30.0  # for one statement, whatever the deadline
+LONGEST_S: Final = 30.0
 WAIT_S: Final = 2.0  # for a connection, at most
 _RESERVE_S: Final = 0.25  # of the deadline, for the way back; of short ones a quarter
 
@@ -71,13 +71,19 @@ _tracer = trace.get_tracer("govbus.adapters.sql")
 
 
 class SqlSource:
-    """A Source over one PostgreSQL database: where `dsn` says, in libpq's form, and where it says nothing PG* variables."""
+    """A Source over one PostgreSQL database. `dsn` says which, in libpq's form; what it leaves out, PG* variables say.
 
-    def __init__(self, *statements: Statement, dsn: str = "", connections: int = CONNECTIONS) -> None:
+    At most `connections` calls are in the database at once, none longer than `longest_s` seconds.
+    """
+
+    def __init__(
+        self, *statements: Statement, dsn: str = "", connections: int = CONNECTIONS, longest_s: float = LONGEST_S
+    ) -> None:
         self._declared = {statement.name: statement for statement in statements}
         if not len(self._declared) == len(statements) > 0:
             raise ValueError("declare at least one statement, each by a name of its own")
         self._connections = Connections(dsn, connections)
+        self._longest_s = longest_s
 
     @asynccontextmanager
     async def running(self, told: Told) -> AsyncIterator[None]:
@@ -115,7 +121,7 @@ class SqlSource:
         if self._declared.get(question.name) is not question:
             raise ValueError(f"{question.name} was not declared; name it where the SqlSource is made")
         remaining = context.time_remaining()
-        left = LONGEST_S if remaining is None else min(remaining, LONGEST_S)
+        left = self._longest_s if remaining is None else min(remaining, self._longest_s)
         with _span(question.name) as span:
             try:
                 return await self._ask(question, values, left, min(_RESERVE_S, left / 4))

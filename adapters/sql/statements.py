@@ -24,6 +24,7 @@ __all__ = ["Key", "PagedStatement", "Statement"]
 
 Key = str | int
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}")
+_READS: Final = re.compile(r"\s*(SELECT|WITH)\b", re.IGNORECASE)
 _VALUE: Final = re.compile(r"%\((\w+)\)s")
 
 
@@ -38,6 +39,8 @@ class Statement:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError("a statement's name is 1-64 of a-z, 0-9, dot and underscore, such as licence.by_number")
+        if not _READS.match(self.text):
+            raise ValueError(f"{self.name} does not read: a source's statement is a SELECT")
 
     @property
     def values(self) -> frozenset[str]:

@@ -1,0 +1,83 @@
+"""The database goes away and comes back under calls: they are told so at once, and nothing has to be restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.adapters.licences import (  # isort: skip - before gRPC
+    BY_NUMBER,
+    GOOD,
+    STATEMENTS,
+    Asker,
+    Ending,
+    asking,
+    ending,
+    fill,
+    until,
+)
+
+import grpc
+import pytest
+
+from adapters.sql import SqlSource
+from bus.engines.postgres import Postgres
+from bus.engines.postgres_database import Database
+
+AWAY = (grpc.StatusCode.UNAVAILABLE, "DATABASE_AWAY")
+BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, "DATABASE_BUSY")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Postgres]:
+    """A server that the test may hurt."""
+    with Postgres(tmp_path) as found:
+        yield found
+
+
+async def ask_until(asker: Asker, ended: asyncio.Event) -> Counter[Ending]:
+    """One call after another; how they ended."""
+    told: Counter[Ending] = Counter()
+    while not ended.is_set():
+        told[await ending(asker.one(BY_NUMBER, number="L-0007"))] += 1
+        await asyncio.sleep(0.01)
+    return told
+
+
+async def test_calls_are_told_that_the_database_is_away_and_answered_when_it_is_back(server: Postgres) -> None:
+    database = server.database("licences")
+    fill(database)
+    async with asking(SqlSource(*STATEMENTS, dsn=database.dsn, connections=2)) as asker:
+        ended = asyncio.Event()
+        callers = [asyncio.create_task(ask_until(asker, ended)) for _ in range(3)]
+        await until(lambda: asker.told.count(True) > 1)
+        for _ in range(2):
+            pid, seen = server.supervisor.pid, len(asker.told)
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda seen=seen: False in asker.told[seen:])  # type: ignore[misc]
+            await until(lambda: asker.told[-1])
+        ended.set()
+        told = sum(await asyncio.gather(*callers), Counter[Ending]())
+        assert set(told) <= {GOOD, AWAY, BUSY}
+        assert told[AWAY] > 0
+        assert await asker.one(BY_NUMBER, number="L-0007")
+
+
+async def test_connections_that_broke_while_idle_fail_no_call(database: Database) -> None:
+    fill(database)
+    async with asking(SqlSource(*STATEMENTS, dsn=database.dsn, connections=3)) as asker:
+        await asyncio.gather(*(asker.one(BY_NUMBER, number="L-0007") for _ in range(9)))
+        with database.connect(autocommit=True) as connection:
+            ended = connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE usename = current_user AND pid <> pg_backend_pid() AND query NOT LIKE 'SELECT 1%'"
+            ).fetchall()
+        assert len(ended) == 3
+        for _ in range(6):
+            assert await asker.one(BY_NUMBER, number="L-0007")
+        assert False not in asker.told
