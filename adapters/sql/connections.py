@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncConnection
@@ -50,9 +50,7 @@ class Connections:
 
     async def connect(self) -> AsyncConnection[DictRow]:
         """One connection outside of the pool; psycopg.OperationalError if there is none to be had."""
-        return await AsyncConnection.connect(
-            self._dsn, autocommit=True, row_factory=dict_row, connect_timeout=CONNECT_S
-        )
+        return await AsyncConnection.connect(self._dsn, autocommit=True, **_options("watch"))
 
     @asynccontextmanager
     async def lend(self, seconds: float) -> AsyncIterator[AsyncConnection[DictRow]]:
@@ -97,7 +95,7 @@ class Connections:
             return
         self._pool = AsyncConnectionPool(
             self._dsn,
-            kwargs={"row_factory": dict_row, "connect_timeout": CONNECT_S},
+            kwargs=_options("call"),
             min_size=self._size,
             max_size=self._size,
             max_waiting=WAITING_EACH * self._size,
@@ -111,6 +109,11 @@ class Connections:
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close(timeout=1)
+
+
+def _options(use: str) -> dict[str, Any]:
+    """What every connection has; the name is what the database's administrator sees it by."""
+    return {"row_factory": dict_row, "connect_timeout": CONNECT_S, "application_name": f"govbus-{use}"}
 
 
 async def _configure(connection: AsyncConnection[DictRow]) -> None:

@@ -220,21 +220,21 @@ async def test_column_changed_under_prepared_statements_costs_no_restart(filled:
 
 
 async def test_each_statement_is_a_span_below_its_call_and_tells_no_value(
-    asker: Asker, spans: InMemorySpanExporter
+    filled: Database, spans: InMemorySpanExporter
 ) -> None:
-    await asker.one(BY_NUMBER, number="L-0007")
-    await refused(asker.one(BY_NUMBER, number="L-0007\0"))
-    await refused(asker.one(SLOW, pause="L-0007"))
+    quoting = Statement("test.quoting", "SELECT (%(number)s::text)::regclass::text AS name")  # its error has the value
+    async with asking(SqlSource(BY_NUMBER, SLOW, quoting, dsn=filled.dsn), BY_NUMBER, SLOW, quoting) as asker:
+        await asker.one(BY_NUMBER, number="L-0007")
+        await refused(asker.one(SLOW, pause="L-0007"))
+        await refused(asker.one(quoting, number="L-0007"))
     found = [span for span in spans.get_finished_spans() if span.name != "call"]
-    calls = {span.context.span_id: span for span in spans.get_finished_spans() if span.name == "call"}
-    assert [span.name for span in found] == ["licence.by_number", "licence.by_number", "test.slow"]
-    for span in found:
-        assert span.parent is not None
-        assert span.parent.span_id in calls
+    calls = [span.context.span_id for span in spans.get_finished_spans() if span.name == "call"]
+    assert [span.name for span in found] == ["licence.by_number", "test.slow", "test.quoting"]
+    assert [span.parent and span.parent.span_id for span in found] == calls
     assert [dict(span.attributes or {}).get("error.type") for span in found] == [
         None,
         "VALUE_UNUSABLE",
-        "VALUE_UNUSABLE",
+        "UndefinedTable",
     ]
     told = "".join(span.to_json() for span in found)
     assert "L-0007" not in told

@@ -75,7 +75,7 @@ async def test_connections_that_broke_while_idle_fail_no_call(database: Database
         with database.connect(autocommit=True) as connection:
             ended = connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE usename = current_user AND pid <> pg_backend_pid() AND query NOT LIKE 'SELECT 1%'"
+                " WHERE usename = current_user AND application_name = 'govbus-call'"
             ).fetchall()
         assert len(ended) == 3
         for _ in range(6):
