@@ -1,16 +1,18 @@
 """`govbus up` and `govbus down`: start the whole instance in one state directory, end it in order."""
 
 import contextlib
+import os
 import shutil
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bus.cli.output import PipeConsole, Unable, echo_json, error_lines
-from bus.edge.endpoint import EndpointError, parse_endpoint
+from bus.edge.endpoint import Endpoint, EndpointError, parse_endpoint
 from bus.up.background import start_supervisor
 from bus.up.layout import BROKER, TRUST_DOMAIN, Facts, Layout, default_state
 from bus.up.options import Options
@@ -58,6 +60,13 @@ def up(
             help="Record from now on though the registry's last event lies in the future: the clock was wrong then.",
         ),
     ] = False,
+    otlp: Annotated[
+        str | None,
+        typer.Option(
+            help="host:port of a collector (Jaeger, for one) for this start's spans, by OTLP over gRPC in the clear."
+            " Default: $OTEL_EXPORTER_OTLP_ENDPOINT, if any."
+        ),
+    ] = None,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay here until Ctrl-C, then end in order.")
     ] = False,
@@ -67,7 +76,7 @@ def up(
     with error_lines():
         layout = layout_of(state)
         url = database_url and _address(database_url, _on_command_line(context, "database_url"))
-        options = _options(url, trust_domain, listen, clock_was_ahead)
+        options = replace(_options(url, trust_domain, listen, clock_was_ahead), collector=_collector(otlp))
         if supervisor_pid(layout) is not None:
             raise AlreadyRunning(
                 f"this instance already runs from {layout.state}; look with `govbus status`, end it with `govbus down`"
@@ -158,6 +167,20 @@ def _options(database_url: str | None, trust_domain: str | None, listen: str | N
     except EndpointError as error:
         raise Unable(f"--listen: {error}") from error
     return Options(Facts(trust_domain, BROKER) if trust_domain else None, address, database_url, clock_was_ahead)
+
+
+def _collector(otlp: str | None) -> Endpoint | None:
+    """What --otlp says, or OpenTelemetry's own variable, which is a URL."""
+    named = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if otlp is None and not named:
+        return None
+    scheme, _, rest = named.rpartition("://")
+    if otlp is None and scheme != "http":
+        raise Unable(f"OTEL_EXPORTER_OTLP_ENDPOINT is {named!r}; write http://host:port, or unset it")
+    try:
+        return parse_endpoint(otlp or rest.rstrip("/"))
+    except EndpointError as error:
+        raise Unable(f"the collector's address: {error}") from error
 
 
 def _on_command_line(context: typer.Context, name: str) -> bool:

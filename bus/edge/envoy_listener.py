@@ -172,10 +172,17 @@ def _filters(settings: EdgeSettings) -> list[Json]:
 
 def _tracing() -> Json:
     collector = {"envoy_grpc": {"cluster_name": TRACE_CLUSTER}, "timeout": "1s"}
-    tracer = typed("config.trace.v3.OpenTelemetryConfig", {"grpc_service": collector, "service_name": "govbus-broker"})
+    # Who has begun a trace decides whether it is recorded; a call that comes without one begins it here. Said by a
+    # sampler, since Envoy's own decision needs a route, and the gate makes that later.
+    samplers = "extensions.tracers.opentelemetry.samplers.v3"
+    always = {"name": "always", "typed_config": typed(f"{samplers}.AlwaysOnSamplerConfig")}
+    sampler = typed(f"{samplers}.ParentBasedSamplerConfig", {"wrapped_sampler": always})
+    told = {"grpc_service": collector, "service_name": "govbus-broker"}
+    tracer = typed(
+        "config.trace.v3.OpenTelemetryConfig", told | {"sampler": {"name": "parent-based", "typed_config": sampler}}
+    )
     return {
         "provider": {"name": "envoy.tracers.opentelemetry", "typed_config": tracer},
-        "random_sampling": {"value": 100},
         "max_path_tag_length": 200,
         "spawn_upstream_span": False,
     }

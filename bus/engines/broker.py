@@ -10,13 +10,14 @@ import contextlib
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 import native
 from bus.edge.broker_file import BrokerConfig, load_broker_config
+from bus.edge.endpoint import Endpoint
 from bus.edge.settings import GATE_MODULE, EdgeSettings, GateFilter, TlsFiles, Upstream
 from bus.edge.snapshot_files import parse_endpoints
 from bus.engines.envoy import Envoy, GateStart
@@ -64,9 +65,14 @@ class _Alarm:
 class Broker:
     """Runs between `start` and `stop`; also a context manager."""
 
-    def __init__(self, directory: Path) -> None:
-        """Read and check everything; EngineError says what is wrong. Nothing runs yet."""
+    def __init__(self, directory: Path, collector: Endpoint | None = None) -> None:
+        """Read and check everything; EngineError says what is wrong. Nothing runs yet.
+
+        `collector` gets its spans, by OTLP over gRPC in the clear, whatever broker.yaml says.
+        """
         self.config: BrokerConfig = load_broker_config(directory)
+        if collector is not None:
+            self.config = replace(self.config, trace_collector=collector)
         self._upstreams: tuple[Upstream, ...] = ()
         self._gate: GateFilter | None = None
         self._alarm = _Alarm()

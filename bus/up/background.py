@@ -51,6 +51,7 @@ def start_supervisor(
             "listen": str(options.listen) if options.listen else None,
             "database_url": options.database_url,
             "clock_was_ahead": options.clock_was_ahead,
+            "collector": str(options.collector) if options.collector else None,
         }
         with process.stdin:
             process.stdin.write(json.dumps(given).encode())

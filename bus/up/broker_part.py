@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from bus.edge.endpoint import Endpoint
 from bus.edge.publisher import Publisher
 from bus.engines.broker import Broker
 from bus.engines.supervisor import EngineError
@@ -33,9 +34,9 @@ log = logging.getLogger(__name__)
 class BrokerPart:
     """Between `start` and `stop`."""
 
-    def __init__(self, layout: Layout, facts: Facts, path: str) -> None:
-        """Nothing happens yet."""
-        self._layout, self._facts, self.path = layout, facts, path
+    def __init__(self, layout: Layout, facts: Facts, path: str, collector: Endpoint | None = None) -> None:
+        """Nothing happens yet. `collector` gets its spans, whatever its file says."""
+        self._layout, self._facts, self.path, self._collector = layout, facts, path, collector
         self.home = layout.broker_home(path)
         self.broker: Broker | None = None
         self._renewal: tuple[Fresh, int] | None = None
@@ -45,7 +46,7 @@ class BrokerPart:
 
     def start(self) -> Broker:
         """Envoy serves when this returns; EngineError otherwise."""
-        self.broker = broker = Broker(self.home)
+        self.broker = broker = Broker(self.home, self._collector)
         broker.start()
         return broker
 

@@ -17,3 +17,5 @@ class Options:
     database_url: str | None = field(default=None, repr=False)
     clock_was_ahead: bool = False
     """The operator says that the registry's last event was recorded by a clock that was ahead."""
+    collector: Endpoint | None = None
+    """Where spans go, by OTLP over gRPC in the clear; for this start only."""

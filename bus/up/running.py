@@ -137,7 +137,9 @@ class Running:
         self._see("ledger", ledger.supervisor)
         self._registry_parts = parts = RegistryParts(layout, facts, self._options, ledger, self._see, self._say)
         parts.start(first=not layout.has_served(facts))
-        self.brokers = tuple(BrokerPart(layout, facts, path) for path in layout.broker_paths(facts))
+        self.brokers = tuple(
+            BrokerPart(layout, facts, path, self._options.collector) for path in layout.broker_paths(facts)
+        )
         for part in self.brokers:
             self._say(f"broker {part.path}: Envoy with the gate")
             self._see(f"broker {part.path}", part.start().envoy.supervisor)

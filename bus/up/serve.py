@@ -19,6 +19,7 @@ from typing import Any
 import bus.exchange  # noqa: F401 (before gRPC is imported by anything: it leaves it TLS 1.3 only)
 from bus.edge.endpoint import parse_endpoint
 from bus.engines.logs import RotatingLog
+from bus.exchange import export_telemetry
 from bus.up.layout import Facts, Layout
 from bus.up.running import FAILURES, Options, Running
 from native.policy import PolicyError
@@ -63,6 +64,9 @@ def supervise(layout: Layout, options: Options, tell: Callable[[dict[str, Any]],
             tell({"step": step})
 
         try:
+            if options.collector is not None:
+                os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://{options.collector}"
+            log.enter_context(export_telemetry("govbus-registry"))
             with Running(layout, options, say) as running:
                 seconds = time.monotonic() - began
                 _LOG.info("ready after %.1f s", seconds)
@@ -118,6 +122,7 @@ def _main() -> None:
         parse_endpoint(listen) if listen else None,
         given["database_url"],
         given["clock_was_ahead"],
+        parse_endpoint(given["collector"]) if given["collector"] else None,
     )
 
     def tell(what: dict[str, Any]) -> None:

@@ -4,11 +4,24 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bus.exchange.tls import TlsError  # noqa: F401  # isort: skip - before gRPC
+
+import grpc
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from typer.testing import CliRunner
 
 from bus.cli.main import app
@@ -63,9 +76,38 @@ class Commands:
         return dict(part)
 
 
+class Collector(TraceServiceServicer):
+    """Keeps every span, by the service that sent it."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[str, Span]] = []
+
+    def Export(self, request: ExportTraceServiceRequest, context: object) -> ExportTraceServiceResponse:
+        for part in request.resource_spans:
+            told = {each.key: each.value.string_value for each in part.resource.attributes}
+            self.spans += [(told["service.name"], span) for scope in part.scope_spans for span in scope.spans]
+        return ExportTraceServiceResponse()
+
+    def of(self, service: str, method: str) -> list[Span]:
+        """Spans that a service sent about calls of a method."""
+        found = [span for name, span in list(self.spans) if name == service]
+        return [span for span in found if method in f"{span.name} {span.attributes}"]
+
+
 @pytest.fixture(scope="session")
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+def collector() -> Iterator[tuple[str, Collector]]:
+    """An OTLP receiver: where it listens, and what it received."""
+    received, server = Collector(), grpc.server(ThreadPoolExecutor(2))
+    add_TraceServiceServicer_to_server(received, server)  # type: ignore[no-untyped-call]  # generated
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}", received
+    server.stop(None)
+
+
+@pytest.fixture(scope="session")
+def instance(tmp_path_factory: pytest.TempPathFactory, collector: tuple[str, Collector]) -> Iterator[Commands]:
     commands = Commands(tmp_path_factory.mktemp("an instance") / "state")
-    commands.run("up", "--trust-domain", "bus.test.example")
+    commands.run("up", "--trust-domain", "bus.test.example", "--otlp", collector[0])
     yield commands
     commands.run("down", "--wipe", "--yes")

@@ -7,7 +7,7 @@ from bus.exchange import connect_blocking, load_client_config  # isort: skip - b
 
 from govbus.registry.v1 import directory_pb2, directory_pb2_grpc
 
-from tests.bus.cli.conftest import Commands
+from tests.bus.cli.conftest import Collector, Commands
 from tests.support.nation import echo_contract
 
 NEWCOMER = "gov/moh/vaccination"
@@ -15,7 +15,9 @@ DIRECTORY = "govbus.registry.v1.DirectoryService"
 WHY = ("--reason", "joins in November", "--operator", "ops:alice")
 
 
-def test_newcomer_joins_by_token_and_calls_through_the_bus(instance: Commands, tmp_path: Path) -> None:
+def test_newcomer_joins_by_token_and_calls_through_the_bus(
+    instance: Commands, collector: tuple[str, Collector], tmp_path: Path
+) -> None:
     instance.run("member", "add", "gov/moh", "--name-vi", "Bộ Y tế", "--name-en", "Health", *WHY)
     instance.run("subsystem", "add", NEWCOMER, *WHY)
     grant = ("--client", NEWCOMER, "--provider", "gov/ndc/registry", "--method", f"/{DIRECTORY}/*")
@@ -39,7 +41,19 @@ def test_newcomer_joins_by_token_and_calls_through_the_bus(instance: Commands, t
         stub = directory_pb2_grpc.DirectoryServiceStub(channel.using(purpose="directory", case_id="first-call"))
         found = stub.ListSubsystems(directory_pb2.ListSubsystemsRequest(member="gov/moh"), timeout=20)
     assert [one.path for one in found.subsystems] == [NEWCOMER]
+    verify_traced(collector[1])
     call_by_command(instance, tmp_path)
+
+
+def verify_traced(received: Collector) -> None:
+    """`up --otlp`: the broker's span of that call, and the registry's below it, reached the collector."""
+    until = time.monotonic() + 60
+    method = f"{DIRECTORY}/ListSubsystems"
+    while not (received.of("govbus-broker", method) and received.of("govbus-registry", method)):
+        assert time.monotonic() < until, {name for name, _ in received.spans}
+        time.sleep(0.1)
+    (broker,), (registry,) = received.of("govbus-broker", method), received.of("govbus-registry", method)
+    assert (registry.trace_id, registry.parent_span_id) == (broker.trace_id, broker.span_id)
 
 
 def call_by_command(instance: Commands, folder: Path) -> None:
