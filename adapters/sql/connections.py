@@ -4,7 +4,8 @@ One connection more than the pool looks every second. When it breaks, the pool i
 that the database is away instead of waiting for it; when a new one comes through, a new pool takes its place. A pool
 that lived through the outage would still be pausing between its attempts.
 
-Each connection is looked at before it is lent, so that a restart of the database between two calls fails neither.
+Whoever finds a connection broken has the others looked at, too: what broke while nobody asked fails one call at most,
+and none that asks again.
 """
 
 from __future__ import annotations
@@ -60,6 +61,11 @@ class Connections:
         async with self._pool.connection(timeout=seconds) as connection:
             yield connection
 
+    async def renew(self) -> None:
+        """Replace those that are broken, among the idle ones."""
+        if self._pool is not None:
+            await self._pool.check()
+
     @asynccontextmanager
     async def running(self, told: Told) -> AsyncIterator[None]:
         """For the block there is a pool whenever there is a database."""
@@ -100,7 +106,6 @@ class Connections:
             max_size=self._size,
             max_waiting=WAITING_EACH * self._size,
             configure=_configure,
-            check=AsyncConnectionPool.check_connection,
             open=False,
         )
         await self._pool.open()

@@ -24,7 +24,7 @@ import grpc
 import psycopg
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
-from psycopg.errors import QueryCanceled
+from psycopg.errors import FeatureNotSupported, QueryCanceled
 from psycopg.rows import DictRow
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
@@ -136,10 +136,17 @@ class SqlSource:
     async def _ask(self, question: Statement, values: Values, left: float, reserve: float) -> list[Row]:
         """The server has until the reserve begins; only one that does not keep to that is left at its half."""
         until = time.monotonic() + left - reserve
-        async with (
-            asyncio.timeout(left - reserve / 2),
-            self._connections.lend(min(left - reserve, WAIT_S)) as connection,
-        ):
+        async with asyncio.timeout(left - reserve / 2):
+            try:
+                return await self._ask_once(question, values, until)
+            except psycopg.Error as error:
+                if not _passes(error):
+                    raise
+                await self._connections.renew()
+                return await self._ask_once(question, values, until)
+
+    async def _ask_once(self, question: Statement, values: Values, until: float) -> list[Row]:
+        async with self._connections.lend(min(until - time.monotonic(), WAIT_S)) as connection:
             limit_ms = max(1, int((until - time.monotonic()) * 1000))
             await connection.execute("SELECT set_config('statement_timeout', %s, true)", (str(limit_ms),))
             cursor = await connection.execute(question.text, dict(values), prepare=True)
@@ -178,6 +185,16 @@ def _span(name: str) -> Iterator[Span]:
         set_status_on_exception=False,
     ) as span:
         yield span
+
+
+def _passes(error: psycopg.Error) -> bool:
+    """Whether the same may be asked again at once: the connection was broken, or a table altered since it prepared.
+
+    Reading twice harms nothing.
+    """
+    if isinstance(error, QueryCanceled | PoolTimeout | PoolClosed | TooManyRequests):
+        return False
+    return isinstance(error, psycopg.OperationalError | FeatureNotSupported)
 
 
 def _refusal_for(error: Exception) -> Refusal | None:

@@ -210,12 +210,11 @@ async def test_statement_that_writes_is_refused_by_the_transaction(filled: Datab
         assert await asker.one(BY_NUMBER, number="L-0007")
 
 
-async def test_column_changed_under_prepared_statements_costs_no_restart(filled: Database) -> None:
+async def test_column_changed_under_prepared_statements_fails_no_call(filled: Database) -> None:
     async with asking(SqlSource(*STATEMENTS, dsn=filled.dsn, connections=1)) as asker:
         await asker.one(BY_NUMBER, number="L-0007")
         with filled.connect(autocommit=True) as connection:
             connection.execute("ALTER TABLE licence ALTER COLUMN holder TYPE varchar(300)")
-        await asyncio.gather(asker.one(BY_NUMBER, number="L-0007"), return_exceptions=True)
         assert (await asker.one(BY_NUMBER, number="L-0007"))["holder"] == "Công ty 7"
 
 
@@ -236,9 +235,9 @@ async def test_each_statement_is_a_span_below_its_call_and_tells_no_value(
         "VALUE_UNUSABLE",
         "UndefinedTable",
     ]
-    told = "".join(span.to_json() for span in found)
-    assert "L-0007" not in told
-    assert "SELECT" not in told
+    told = "".join(span.to_json() for span in found).lower()  # PostgreSQL quotes what it did not know in lower case
+    assert "l-0007" not in told
+    assert "select" not in told
 
 
 async def test_statement_that_the_server_does_not_understand_is_told_at_the_start(filled: Database) -> None:
