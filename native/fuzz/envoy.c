@@ -227,6 +227,7 @@ void CB(http_filter_continue_encoding)(void *f) {
 }
 void CB(http_set_buffer_limit)(void *f, uint64_t bytes) { live(f), (void)bytes; }
 void *CB(http_get_active_span)(void *f) { return live(f); }
+void CB(http_span_set_operation)(void *span, buf operation) { look_at(operation.ptr, operation.length), live(span); }
 void CB(http_span_set_tag)(void *span, buf key, buf value) { look_at(key.ptr, key.length), look_at(value.ptr, value.length), live(span); }
 
 /* --- events --- */

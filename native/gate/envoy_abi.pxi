@@ -69,6 +69,7 @@ cdef extern from *:
     GATE_ENVOY void GATE_CB(http_filter_config_scheduler_delete)(void *scheduler);
     GATE_ENVOY void *GATE_CB(http_get_active_span)(void *f);
     GATE_ENVOY void GATE_CB(http_span_set_tag)(void *span, envoy_buf key, envoy_buf value);
+    GATE_ENVOY void GATE_CB(http_span_set_operation)(void *span, envoy_buf operation);
     GATE_ENVOY bool GATE_CB(http_span_get_trace_id)(void *span, envoy_buf *out);
 
     GATE_ENVOY unsigned GATE_CB(http_filter_config_define_counter)(void *config, envoy_buf name, envoy_buf *labels, size_t n, size_t *id);
@@ -183,6 +184,7 @@ cdef extern from *:
     # NULL when no tracer is configured. Envoy's object, lives as long as the stream.
     void *envoy_active_span "envoy_dynamic_module_callback_http_get_active_span" (void *f) noexcept nogil
     void envoy_span_set_tag "envoy_dynamic_module_callback_http_span_set_tag" (void *span, envoy_buf key, envoy_buf value) noexcept nogil
+    void envoy_span_set_operation "envoy_dynamic_module_callback_http_span_set_operation" (void *span, envoy_buf operation) noexcept nogil
     # Hex; valid until the next tracing callback on this thread.
     cbool envoy_span_trace_id "envoy_dynamic_module_callback_http_span_get_trace_id" (void *span, envoy_buf *out) noexcept nogil
 

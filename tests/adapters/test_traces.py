@@ -98,6 +98,12 @@ def verify_one_trace(collected: Collected, own: InMemorySpanExporter) -> None:
     for span in asked:
         # The broker, civil status as client and as provider, and the broker once more; above it the portal.
         assert collected.path_above(span) == ["govbus-broker", CIVIL, CIVIL, "govbus-broker"]
+    named = [span for name, span in collected.spans.values() if name == "govbus-broker"]
+    assert sorted(span.name.rpartition("/")[2] for span in named) == sorted([*CALLS, "RegisterBirth"])
+    for _, span in collected.spans.values():
+        # The id of the signed request: the same on all three sides of one call.
+        ids = {each.key: each.value.string_value for each in span.attributes}
+        assert len(bytes.fromhex(ids["govbus.request_id"])) == 16
     (first,) = [span for _, span in collected.spans.values() if span.parent_span_id not in collected.spans]
     assert first.parent_span_id == portal.context.span_id.to_bytes(8)
 
