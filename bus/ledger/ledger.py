@@ -138,6 +138,11 @@ class Ledger:
                 self._followed[name].complete_at_ms = self._followed[name].asked_at_ms
         return any(portion.more for portion in portions.values())
 
+    def ask_anew(self) -> None:
+        """Let no source rest in the next round; what its error was is not held against it."""
+        for one in self._followed.values():
+            one.again_at_ms, one.error = 0, ""
+
     def status(self) -> LedgerStatus:
         """How far every source is."""
         now_ms = self._clock_ms()

@@ -148,12 +148,13 @@ class LedgerProcess:
         kept, look_at = b"", 0.0
         stopped_at: int | None = None
         while True:
+            if stopped_at is None and self._stop.is_set():
+                stopped_at, look_at = _monotonic_ms(), 0.0
+                ledger.ask_anew()  # also a journal that was begun a moment ago
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + _LOOK_S
                 for source in sources.new_journals():
                     ledger.follow(source)
-            if stopped_at is None and self._stop.is_set():
-                stopped_at = _monotonic_ms()
             more = ledger.round()
             if ledger.checkpoint.note != kept:
                 kept = ledger.checkpoint.note
