@@ -35,6 +35,8 @@ def test_newcomer_joins_by_token_and_calls_through_the_bus(
     assert "holds credentials already" in enrol("first", status=2)
     (issued,) = (one for one in instance.json("history") if one["kind"] == "token.issued")
     assert (issued["operator"], issued["reason"]) == ("ops:alice", "joins in November")
+    assert "--again" in instance.refused("token", "issue", NEWCOMER, *WHY)
+    assert instance.run("token", "issue", NEWCOMER, "--again", *WHY).stdout.startswith("govbus1.")
 
     time.sleep(12)  # the signing key starts
     with connect_blocking(load_client_config(tmp_path / "first" / "config.yaml")) as channel:
