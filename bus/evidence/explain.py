@@ -1,7 +1,7 @@
 """One call's life in plain words, out of the journals and the ledger.
 
-Tells what is written there and proves nothing: that is `evidence export` and `verify`. A request id that was refused may
-come again (a replay is such a refusal), so a life is a list of happenings in the order in which they were recorded.
+Tells what is written there and proves nothing: that is for `evidence export` and `verify`. A request id that was
+refused may come again (a replay is such a refusal), so a life is a list of happenings in the order of their records.
 """
 
 from collections.abc import Iterable, Iterator
