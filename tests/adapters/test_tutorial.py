@@ -84,7 +84,7 @@ async def test_table_becomes_a_service_that_is_granted_called_and_traced(folder:
 
 async def run(script: str, folder: Path, environment: dict[str, str]) -> None:
     """The commands, one after another; all that they started is ended if one fails."""
-    trap = "trap 'echo \"failed: $BASH_COMMAND\" >&2' ERR"
+    trap = "trap 'echo \"failed: $BASH_COMMAND\" >&2' ERR\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT"
     process = await asyncio.create_subprocess_exec(
         *("/bin/bash", "-c", "\n".join(("set -euo pipefail", trap, script))),
         cwd=folder,
@@ -97,7 +97,7 @@ async def run(script: str, folder: Path, environment: dict[str, str]) -> None:
         said, _ = await asyncio.wait_for(process.communicate(), CAP_S)
         assert process.returncode == 0, said.decode()[-3000:]
     finally:
-        if process.returncode != 0:
+        if process.returncode is None:
             os.killpg(process.pid, signal.SIGTERM)
 
 

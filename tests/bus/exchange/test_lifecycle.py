@@ -42,6 +42,14 @@ async def test_health_is_told_to_brokers_and_to_nobody_else(world: World) -> Non
             assert error.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
+async def test_health_follows_what_lies_behind_the_servicers(world: World) -> None:
+    async with running(world) as bus:
+        for there, status in ((False, health_pb2.HealthCheckResponse.NOT_SERVING), (True, SERVING)):
+            await bus.server.set_serving(there)
+            for service in ("", "vn.administrative.v1.AdministrativeUnitService"):
+                assert (await health(world, bus.server.port, BROKER, service)).status == status
+
+
 async def test_draining_finishes_what_runs_and_refuses_what_comes(world: World) -> None:
     async with running(world) as bus:
         go = asyncio.Event()
