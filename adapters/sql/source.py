@@ -110,9 +110,8 @@ class SqlSource:
         if size < 0:
             await refuse(context, PAGE_UNUSABLE)
         size = min(size or DEFAULT_PAGE, MAX_PAGE)
-        rows = await self._fetch(
-            context, question, {**values, **place, "size": size + 1}
-        )  # one more tells whether it ends
+        one_more = {**values, **place, "size": size + 1}  # which tells whether this page is the last
+        rows = await self._fetch(context, question, one_more)
         token = encode_token(question, values, rows[size - 1]) if len(rows) > size else ""
         return Page(tuple(rows[:size]), token)
 
