@@ -22,6 +22,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.source import Told
+from adapters.sql.patience import Patience
 
 __all__ = ["Connections", "DatabaseAway"]
 
@@ -44,7 +45,8 @@ class DatabaseAway(Exception):
 class Connections:
     """`size` connections to one database; made and used on one event loop."""
 
-    def __init__(self, dsn: str, size: int) -> None:
+    def __init__(self, dsn: str, size: int, patience: Patience) -> None:
+        self._patience = patience
         self._dsn = dsn
         self._size = size
         self._pool: _Pool | None = None
@@ -78,23 +80,29 @@ class Connections:
             with suppress(asyncio.CancelledError):
                 await watching
             await self._close()
+            await self._patience.end()
 
     async def _watch(self, told: Told) -> None:
         while True:
             try:
-                async with await self.connect() as probe:
-                    await self._open()
-                    while True:
-                        await told(True)
-                        await asyncio.sleep(LOOK_S)
-                        async with asyncio.timeout(PROBE_S):
-                            await probe.execute("SELECT 1")
+                await self._watch_one(await self.connect(), told)
             except (psycopg.OperationalError, TimeoutError) as error:
                 if self._pool is not None:
                     log.warning("the database is away (%s); calls are told so until it is back", type(error).__name__)
             await self._close()
             await told(False)
             await asyncio.sleep(LOOK_S)
+
+    async def _watch_one(self, probe: AsyncConnection[DictRow], told: Told) -> None:
+        """Look through one connection until it breaks."""
+        try:
+            await self._open()
+            while True:
+                await told(True)
+                await asyncio.sleep(LOOK_S)
+                await self._patience.within(PROBE_S, probe.execute("SELECT 1"))
+        finally:
+            self._patience.leave(_close_in_order(probe))
 
     async def _open(self) -> None:
         if self._pool is not None:
@@ -119,6 +127,15 @@ class Connections:
 def _options(use: str) -> dict[str, Any]:
     """What every connection has; the name is what the database's administrator sees it by."""
     return {"row_factory": dict_row, "connect_timeout": CONNECT_S, "application_name": f"govbus-{use}"}
+
+
+async def _close_in_order(connection: AsyncConnection[DictRow]) -> None:
+    """Whatever still runs on it ends first: its descriptor must not be another's while somebody listens to it."""
+    try:
+        with suppress(psycopg.Error):
+            await connection.rollback()
+    finally:
+        await connection.close()
 
 
 async def _configure(connection: AsyncConnection[DictRow]) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from adapters.runtime import CannotStart  # isort: skip - first, before anything that imports gRPC
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -31,6 +30,7 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from adapters.refusals import Refusal, refuse
 from adapters.source import Context, Page, Row, Told, Values
 from adapters.sql.connections import Connections, DatabaseAway
+from adapters.sql.patience import Patience
 from adapters.sql.statements import PagedStatement, Statement
 from adapters.sql.tokens import TokenRefused, encode_token, parse_token
 
@@ -82,7 +82,8 @@ class SqlSource:
         self._declared = {statement.name: statement for statement in statements}
         if not len(self._declared) == len(statements) > 0:
             raise ValueError("declare at least one statement, each by a name of its own")
-        self._connections = Connections(dsn, connections)
+        self._patience = Patience()
+        self._connections = Connections(dsn, connections, self._patience)
         self._longest_s = longest_s
 
     @asynccontextmanager
@@ -134,15 +135,17 @@ class SqlSource:
 
     async def _ask(self, question: Statement, values: Values, left: float, reserve: float) -> list[Row]:
         """The server has until the reserve begins; only one that does not keep to that is left at its half."""
-        until = time.monotonic() + left - reserve
-        async with asyncio.timeout(left - reserve / 2):
-            try:
-                return await self._ask_once(question, values, until)
-            except psycopg.Error as error:
-                if not _passes(error):
-                    raise
-                await self._connections.renew()
-                return await self._ask_once(question, values, until)
+        asked = self._ask_again(question, values, time.monotonic() + left - reserve)
+        return await self._patience.within(left - reserve / 2, asked)
+
+    async def _ask_again(self, question: Statement, values: Values, until: float) -> list[Row]:
+        try:
+            return await self._ask_once(question, values, until)
+        except psycopg.Error as error:
+            if not _passes(error):
+                raise
+            await self._connections.renew()
+            return await self._ask_once(question, values, until)
 
     async def _ask_once(self, question: Statement, values: Values, until: float) -> list[Row]:
         async with self._connections.lend(min(until - time.monotonic(), WAIT_S)) as connection:

@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.adapters.licences import (  # isort: skip - before gRPC
@@ -29,6 +30,7 @@ from bus.engines.postgres import Postgres
 from bus.engines.postgres_database import Database
 
 AWAY = (grpc.StatusCode.UNAVAILABLE, "DATABASE_AWAY")
+SLOW = (grpc.StatusCode.DEADLINE_EXCEEDED, "DATABASE_SLOW")
 BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, "DATABASE_BUSY")
 
 
@@ -66,6 +68,35 @@ async def test_calls_are_told_that_the_database_is_away_and_answered_when_it_is_
         assert set(told) <= {GOOD, AWAY, BUSY}
         assert told[AWAY] > 0
         assert await asker.one(BY_NUMBER, number="L-0007")
+
+
+async def test_database_that_is_frozen_holds_no_call_beyond_its_time(server: Postgres) -> None:
+    database = server.database("licences")
+    fill(database)
+    async with asking(SqlSource(*STATEMENTS, dsn=database.dsn, connections=2, longest_s=1.0)) as asker:
+        assert await asker.one(BY_NUMBER, number="L-0007")
+        with frozen(server):
+            # A call that waited until the frozen server confirmed its end would be too late for its caller.
+            assert await ending(asker.one(BY_NUMBER, 8.0, number="L-0007")) == SLOW
+            await until(lambda: not asker.told[-1])
+            assert await ending(asker.one(BY_NUMBER, number="L-0007")) == AWAY
+        await until(lambda: asker.told[-1])
+        assert await asker.one(BY_NUMBER, number="L-0007")
+
+
+@contextmanager
+def frozen(server: Postgres) -> Iterator[None]:
+    """Every process of the server stands still, and its connections stay open."""
+    pid = server.supervisor.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    found = [int(each) for each in (str(pid), *children)]
+    try:
+        for each in found:
+            os.kill(each, signal.SIGSTOP)
+        yield
+    finally:
+        for each in found:
+            os.kill(each, signal.SIGCONT)
 
 
 async def test_connections_that_broke_while_idle_fail_no_call(database: Database) -> None:
