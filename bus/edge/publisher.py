@@ -4,7 +4,8 @@
 2. Only what changed is compiled and written: the broker's snapshot at every change, a subsystem's when its own part is
    another one. Everything is made anew at the start and once an hour (a quarter of alarm-after, if that is sooner), so
    that a snapshot's age says how long nobody has heard of the registry. The hourly renewal goes in slices, each a
-   version of its own: no change waits for thousands of files that say the same as before.
+   version of its own: no change waits for thousands of files that say the same as before. So does a part that its
+   reader needs as of a later version, for evidence (`renew`).
 3. A log that does not contain what was published before is refused: a database restored from an old backup would give
    revoked keys back. The last snapshots serve on until a person decides.
 4. A change that cannot be compiled, and a registry that does not answer, change nothing; both are told and tried again.
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Self
 
 from bus.edge.publisher_homes import Begun, Homes, PublisherError
@@ -78,6 +80,7 @@ class Publisher:
         self._homes = Homes(state)
         self._digests: dict[str, bytes] = {}
         self._to_renew: list[str] = []
+        self._asked: SimpleQueue[str] = SimpleQueue()
         self._followed: RegistryState | None = None
         self._forget()
         self._renewing_whole = True
@@ -104,6 +107,7 @@ class Publisher:
         if state.position < self._begun.log_position:
             raise _log_shrank(state.position, self._begun.log_position)
         self._plan_renewal(state, now_ms)
+        self._take_asked()
         due = self.last is None or self._renewing_whole or state.position != self.last.log_position
         if not due and not self._to_renew:
             self._homes.deliver()
@@ -119,6 +123,10 @@ class Publisher:
         if self._on_published is not None:
             self._on_published(published)
         return published
+
+    def renew(self, reader: str) -> None:
+        """Make this subsystem's part anew at the next look, though it says the same; from any thread."""
+        self._asked.put(reader)
 
     def _newest(self) -> tuple[RegistryState, Written | None]:
         """The newest state, and what was written since the one that the tables follow."""
@@ -185,6 +193,12 @@ class Publisher:
         else:
             return
         self._renewed_ms, self._ages = now_ms, ages
+
+    def _take_asked(self) -> None:
+        """Those who asked come first; who is no reader, or is renewed with everybody, is nothing to plan for."""
+        asked = {self._asked.get_nowait() for _ in range(self._asked.qsize())} & self._digests.keys()
+        if asked:
+            self._to_renew = [one for one in self._to_renew if one not in asked] + sorted(asked)
 
     def _forget(self) -> None:
         """The next publication makes everything anew."""

@@ -3,7 +3,8 @@
 The policy is followed by watching two files that are replaced by rename: a new snapshot is copied under a name of its
 own, so that what the gate was told to map never changes under it, and handed over through ECDS; endpoints and the
 providers' live certificates become clusters. The gate verifies a snapshot itself; it is verified here too, so that a
-wrong file is said at the start and never offered.
+wrong file is said at the start and never offered. A gate key is certified by a signing key in force and by no other
+(bus.engines.broker_key): until then `obstacle` says what is waited for, and a start fails.
 """
 
 import contextlib
@@ -19,7 +20,8 @@ import native
 from bus.edge.broker_file import BrokerConfig, load_broker_config
 from bus.edge.endpoint import Endpoint
 from bus.edge.settings import GATE_MODULE, EdgeSettings, GateFilter, TlsFiles, Upstream
-from bus.edge.snapshot_files import parse_endpoints
+from bus.edge.snapshot_files import parse_endpoints, peek_header
+from bus.engines.broker_key import key_obstacle
 from bus.engines.envoy import Envoy, GateStart
 from bus.engines.supervisor import EngineError
 from native.policy import Policy, PolicyError, live_certificates
@@ -29,6 +31,7 @@ from pki.errors import ProfileError
 from pki.files import ensure_private_directory, replace_unflushed
 from pki.gatekey import GATE_KEY_LIFETIME, make_gate_key
 from pki.identity import parse_spiffe_id
+from pki.signer import Signer
 
 __all__ = ["Broker", "gate_library"]
 
@@ -96,10 +99,18 @@ class Broker:
         )
 
     def start(self, timeout: float = 20.0) -> None:
-        """Start Envoy and follow the policy; EngineError if it does not get ready."""
+        """Start Envoy and follow the policy; EngineError if it does not get ready, or while there is an `obstacle`."""
         ensure_private_directory(self.config.journal)
         self.envoy.start(timeout)
         self._watcher.start()
+
+    def obstacle(self) -> str:
+        """What a start waits for, by the policy as it is now: `starts at ...`; empty when it may start.
+
+        EngineError, OSError or ProfileError for a policy or key that cannot be used. Only before `start`.
+        """
+        self._follow_policy()
+        return self._key_obstacle(self._signer(datetime.now(UTC)), _now_ms())
 
     def stop(self) -> None:
         """Drain and end."""
@@ -220,10 +231,26 @@ class Broker:
 
     def _fresh_key(self) -> bytes:
         """A gate key certified by the broker's signing key, which is read for this moment only."""
-        identity = self.config.identity
         now = datetime.now(UTC)
-        credentials = load_credentials(self.config.directory, identity.trust_domain, now=now)
-        return make_gate_key(identity, credentials.signer, now=now).handover
+        signer = self._signer(now)
+        if obstacle := self._key_obstacle(signer, int(now.timestamp() * 1000)):
+            raise EngineError(f"{self.config.identity.path} {obstacle}")
+        return make_gate_key(self.config.identity, signer, now=now).handover
+
+    def _signer(self, now: datetime) -> Signer:
+        return load_credentials(self.config.directory, self.config.identity.trust_domain, now=now).signer
+
+    def _key_obstacle(self, signer: Signer, now_ms: int) -> str:
+        """By what the gate was offered last."""
+        config, gate = self.config, self._gate
+        assert gate is not None  # noqa: S101 (__init__ followed the policy)
+        data = gate.snapshot.read_bytes()
+        # Its age is the gate's question; here it is only whose key is in force when.
+        made_ms = peek_header(data).created_at_ms
+        _, tables = verify_signed(
+            data, config.policy_key_point, config.identity.trust_domain, BROKER_SCOPE, made_ms, gate.version
+        )
+        return key_obstacle(Policy(tables), signer.key_id, config.identity.spiffe_id, now_ms)
 
 
 def gate_library() -> Path:

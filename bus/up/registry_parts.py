@@ -70,12 +70,13 @@ class RegistryParts:
         facts: Facts,
         options: Options,
         ledger: LedgerPart,
+        serves: Callable[[str], bool],
         see: Callable[[str, Supervisor], None],
         say: Callable[[str], None],
     ) -> None:
-        """`see` is told of each child, `say` of each step."""
+        """`serves`: whether that broker does; `see` is told of each child, `say` of each step."""
         self._layout, self._facts, self._options = layout, facts, options
-        self._ledger, self._see, self._say = ledger, see, say
+        self._ledger, self._serves, self._see, self._say = ledger, serves, see, say
         self.registry: Registry | None = None
         self.publisher: Publisher | None = None
         self.services: RegistryServices | None = None
@@ -115,8 +116,8 @@ class RegistryParts:
 
     def tick(self) -> None:
         """Look after the certificates of the registry and of the ledger; whatever provide_home raises."""
-        registry, services = self.registry, self.services
-        if registry is None or services is None:
+        registry, publisher, services = self.registry, self.publisher, self.services
+        if registry is None or publisher is None or services is None:
             return
         services.tick()
         self._ledger.provide(registry, self.authority)
@@ -124,7 +125,7 @@ class RegistryParts:
             self._key_look_at = time.monotonic() + _KEY_SECONDS
             if rotate_signing_key(services.home, self._path, registry, now_ms()) is Step.REPLACED:
                 services.stop()
-                self.services = self._new_services(registry)
+                self.services = self._new_services(registry, publisher)
                 self.services.start()
             self.key_ends_ms = signing_key_end(services.home, registry.state().keys)
 
@@ -150,7 +151,7 @@ class RegistryParts:
         return self._postgres.version if self._postgres else ""
 
     def _attempt(self, seconds: float, *, running: bool) -> None:
-        """All of them, or none; `running`: brokers serve already."""
+        """All of them, or none; `running`: the instance goes on without them already."""
         with contextlib.ExitStack() as parts:
             try:
                 server = self._start_database(parts, seconds)
@@ -186,21 +187,24 @@ class RegistryParts:
             listen=self._options.listen if not running else None,
         )
         for path in layout.broker_paths(facts):
-            found.provide_broker(layout, facts, path, registry, authority, now_ms, running=running)
+            serves = running or self._serves(path)
+            found.provide_broker(layout, facts, path, registry, authority, now_ms, running=serves)
         self._say("publisher")
         signer = FileSigner.load(layout.policy_signing_key)
         publisher = parts.enter_context(Publisher(layout.state, registry, signer, now_ms, _tell_publication))
         self._ledger.provide(registry, self.authority)  # before the registry makes everybody's grants
         self._say(f"registry services: {self._path}, enrolment listener")
-        services = self._new_services(registry)
+        services = self._new_services(registry, publisher)
         parts.callback(self._stop_services)
         self.services = services
         services.start()
         return publisher
 
-    def _new_services(self, registry: Registry) -> RegistryServices:
+    def _new_services(self, registry: Registry, publisher: Publisher) -> RegistryServices:
         point = FileSigner.load(self._layout.policy_signing_key).public_point
-        return RegistryServices(self._layout.state, registry, self.authority, point, now_ms, path=self._path)
+        return RegistryServices(
+            self._layout.state, registry, self.authority, point, now_ms, path=self._path, renew=publisher.renew
+        )
 
     def _stop_services(self) -> None:
         if self.services is not None:

@@ -48,6 +48,8 @@ def _broker(found: Found, path: str, name: str) -> Part:
         "calls": {name: value for name, value in (told.get("calls") or {}).items() if value},
     }
     since = iso(told.get("since_ms"))
+    if not told.get("pid") and told.get("waits"):
+        return Part(name, State.STARTING, None, facts, told["waits"])
     if not told.get("pid"):
         said = "it starts with the supervisor" if found.pid is None else "it is started again; why: govbus logs broker"
         return Part(name, State.DOWN, since, facts, said)

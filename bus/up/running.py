@@ -1,13 +1,15 @@
-"""The parts of one instance, started in this order and ended in the reverse one:
+"""The parts of one instance, started in this order:
 
 1. the state directory's lock, the control socket, keys
-2. PostgreSQL (ours, or somebody's behind --database-url), registry, publisher, the registry's services, enrolment
-   (bus.up.registry_parts); begun at the same time, the ledger's process (bus.up.ledger)
+2. the ledger's process (bus.up.ledger), which nothing waits for
 3. the brokers: Envoy with the gate (bus.up.broker_part), one for each directory in brokers/
+4. PostgreSQL (ours, or somebody's behind --database-url), registry, publisher, the registry's services, enrolment
+   (bus.up.registry_parts)
 
-A part that comes later goes on without those before it: calls are served by the last snapshots, journals are integrated
-without a database. Only the first start of all needs everything. Another part is one more method here, one more line in
-`_end`, and one more entry in `tell`.
+Calls are served by the last snapshots, journals are integrated without a database: brokers that have all that they need
+start beside PostgreSQL, and what the registry says differently about them is done when it is there. Only where one has
+not served yet, as at the first start of all, the registry comes first. Another part is one more method here, one more
+line in `_end`, and one more entry in `tell`.
 """
 
 import contextlib
@@ -15,7 +17,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -135,17 +137,34 @@ class Running:
         self._ledger = ledger = LedgerPart(layout, facts, now_ms)
         ledger.begin()
         self._see("ledger", ledger.supervisor)
-        self._registry_parts = parts = RegistryParts(layout, facts, self._options, ledger, self._see, self._say)
-        parts.start(first=not layout.has_served(facts))
         self.brokers = tuple(
-            BrokerPart(layout, facts, path, self._options.collector) for path in layout.broker_paths(facts)
+            BrokerPart(layout, facts, path, self._see, self._options.collector) for path in layout.broker_paths(facts)
         )
-        for part in self.brokers:
-            self._say(f"broker {part.path}: Envoy with the gate")
-            self._see(f"broker {part.path}", part.start().envoy.supervisor)
+        parts = RegistryParts(layout, facts, self._options, ledger, self._serves, self._see, self._say)
+        self._registry_parts = parts
+        served = layout.has_served(facts)
+        if served:
+            self._begin_brokers(self.brokers)
+        parts.start(first=not served)
+        self._finish_brokers()
         if not ledger.wait_following(_LEDGER_SECONDS, without_registry=bool(parts.waiting)):
             log.warning("the ledger does not follow yet; calls go on, why: govbus status")
         self._phase = "running"
+
+    def _serves(self, path: str) -> bool:
+        return any(part.serves() for part in self.brokers if part.path == path)
+
+    def _begin_brokers(self, parts: Iterable[BrokerPart]) -> None:
+        for part in parts:
+            self._say(f"broker {part.path}: Envoy with the gate")
+            part.begin()
+
+    def _finish_brokers(self) -> None:
+        """All of them serve, or wait for their keys. What one lacked without the registry it has now."""
+        self._begin_brokers([part for part in self.brokers if part.to_begin])
+        for part in self.brokers:
+            part.wait(self._say)
+            part.follow_address()
 
     def _end(self) -> None:
         """Brokers first: what they admit until then is integrated, and the registry is there as long as anybody."""

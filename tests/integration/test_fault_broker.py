@@ -50,8 +50,9 @@ def restart(live: Live, number: signal.Signals | None) -> None:
     broker = live.broker.broker
     assert broker is not None
     if number is None:
-        broker.stop()
-        live.broker.start()
+        live.broker.stop()
+        live.broker.begin()
+        live.broker.wait(print)
     else:
         supervisor, pid = broker.envoy.supervisor, broker.envoy.supervisor.pid
         assert pid is not None
