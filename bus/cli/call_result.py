@@ -6,22 +6,28 @@
 3  the bus refused, or what came cannot be believed; nothing of it is the provider's word
 """
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import typer
 
+from bus.exchange import snapshot_as_of  # isort: skip - before gRPC
 from bus.exchange.errors import CallError, ProviderError, RefusedLocally  # isort: skip - before gRPC
 
 from bus.cli.call_caller import Caller
 from bus.cli.call_json import show_json
 from bus.cli.output import NEGATIVE, echo_json
 from bus.edge.policy_pem import parse_signing_key_pem
+from bus.edge.snapshot_files import peek_header
 from bus.evidence.bundle import encode_bundle
 from bus.evidence.export import bundle_of_call
+from bus.exchange.config import ConfigError, Identity
 from bus.exchange.evidence import CallEvidence
 from native.codec import decode_receipt, decode_request_header
+from native.snapshot import SnapshotError
+from pki.errors import ProfileError
 from pki.files import write_atomic
 
 __all__ = ["REFUSED", "Outcome", "tell"]
@@ -128,17 +134,29 @@ def _write_evidence(path: Path, outcome: Outcome, caller: Caller) -> dict[str, A
         typer.echo(f"govbus: {path} is not written: no intent was recorded, so there is no receipt", err=True)
         return None
     identity = caller.config.identity
-    snapshot = identity.snapshot.read_bytes()
+    judged = decode_receipt(evidence.receipt).snapshot_version
+    snapshot = _snapshot(identity, judged)
     policy_key = parse_signing_key_pem(identity.policy_key.read_bytes())[1]
     write_atomic(path, encode_bundle(bundle_of_call(evidence, snapshot=snapshot, policy_key=policy_key)))
-    judged = decode_receipt(evidence.receipt).snapshot_version
-    if caller.view.version < judged:
-        # A subsystem's part is written anew when it changes, or once an hour; the broker's at every change.
+    version = peek_header(snapshot).version
+    if version < judged:
         typer.echo(
-            f"govbus: {path} rests on this home's policy version {caller.view.version}, the call was judged by version"
-            f" {judged}: it verifies with that one, which the operator's `govbus evidence export` bundles",
+            f"govbus: {path} rests on this home's policy version {version}, the call was judged by version {judged}: it"
+            f" does not verify; have the operator write it: govbus evidence export {_call(evidence)['request_id']}",
             err=True,
         )
     else:
         typer.echo(f"govbus: wrote {path}; check it with: govbus verify {path}", err=True)
-    return {"file": str(path), "snapshot_version": caller.view.version, "judged_by_version": judged}
+    return {"file": str(path), "snapshot_version": version, "judged_by_version": judged}
+
+
+def _snapshot(identity: Identity, judged: int) -> bytes:
+    """The home's, or where that is older than what judged the call, one that the registry makes for this."""
+    snapshot = identity.snapshot.read_bytes()
+    if peek_header(snapshot).version >= judged:
+        return snapshot
+    try:
+        return asyncio.run(snapshot_as_of(identity, judged))
+    except (CallError, ConfigError, SnapshotError, ProfileError, OSError, ValueError) as error:
+        typer.echo(f"govbus: no policy of version {judged} came ({error})", err=True)
+        return snapshot

@@ -21,6 +21,7 @@ from bus.exchange.config import (
 from bus.exchange.context import IncomingCall, call_context, govbus_call
 from bus.exchange.errors import CallError, ProviderError, Refused, RefusedLocally
 from bus.exchange.evidence import CallEvidence
+from bus.exchange.fetch import snapshot_as_of
 from bus.exchange.otlp import export_telemetry
 from bus.exchange.provider import Server, serve
 from bus.exchange.reasons import Reason
@@ -52,5 +53,6 @@ __all__ = [
     "load_client_config",
     "load_provider_config",
     "serve",
+    "snapshot_as_of",
     "tls",
 ]

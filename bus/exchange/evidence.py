@@ -3,6 +3,9 @@
 The client holds the receipt, the provider the admission; both were signed by the same gate key. Bodies and salts are
 here so that the caller may keep them: without them commitments reveal nothing, and without them nothing is lost but the
 proof of content. All fields are the bytes of the wire; empty where nothing came.
+
+What proves a call is a policy no older than the one that judged it, whose version the receipt names. The part that this
+home has may be older, since it is made when it changes, and hourly; `snapshot_as_of` gives one that is not.
 """
 
 from dataclasses import dataclass

@@ -10,7 +10,8 @@
    the answer waits for the same one.
 5. A failure is told and tried again, ever more seldom, each by a random pause of its own.
 
-It runs on a thread and a connection of its own. Endpoints come to brokers only, and before the snapshot.
+It runs on a thread and a connection of its own. Endpoints come to brokers only, and before the snapshot. Evidence needs
+a snapshot as of a certain version: `snapshot_as_of`, by a call of its own, which replaces nothing.
 """
 
 import asyncio
@@ -26,25 +27,27 @@ from typing import Any, Final
 from cryptography import x509
 from govbus.registry.v1 import renewal_pb2 as pb
 
-from bus.exchange.config import ConfigError, Identity
+from bus.exchange.config import ClientConfig, ConfigError, Identity
 from bus.exchange.errors import CallError
 from bus.exchange.own_calls import own_channel, own_config
 from bus.exchange.reasons import Reason
 from bus.exchange.signing import HeaderSigner
-from bus.exchange.trust import SnapshotFile
-from native.snapshot import SnapshotError
+from bus.exchange.signing_key import SigningKeyFile
+from bus.exchange.trust import SnapshotFile, load_policy_key
+from native.snapshot import SnapshotError, verify_snapshot
 from pki.errors import ProfileError, ProfileReason
 from pki.files import PUBLIC, write_atomic
 from pki.identity import parse_spiffe_id
 from pki.trust import TrustBundle
 
-__all__ = ["SnapshotFetcher"]
+__all__ = ["SnapshotFetcher", "snapshot_as_of"]
 
 GET_SNAPSHOT: Final = "/govbus.registry.v1.RenewalService/GetSnapshot"
 ENDPOINTS: Final = "endpoints.json"
 _WAIT_MS: Final = 200_000
 _CALL_S: Final = 20.0
 _AT_ONCE_S: Final = 2.0
+_AS_OF_MS: Final = 10_000
 _EVERY_S: Final = 1.0
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 60.0
@@ -188,6 +191,38 @@ class SnapshotFetcher:
         if not set(TrustBundle.verify_pem(domain, pem).roots) & set(known):
             raise ProfileError(ProfileReason.UNKNOWN_ISSUER, "no root of the new bundle was believed before")
         write_atomic(path, pem, mode=PUBLIC)
+
+
+async def snapshot_as_of(identity: Identity, version: int) -> bytes:
+    """The subsystem's own snapshot, made at `version` or later: what evidence of a call rests on that `version` judged.
+
+    A part is made when it changes, and hourly; this one is made for whoever asks, and verified here like any other.
+    ConfigError where the home does not renew through the bus; CallError, SnapshotError or ValueError where none came.
+    """
+    if identity.renewal is None:
+        raise ConfigError("this home asks the registry for nothing (no `renewal` in its configuration)")
+    signer = SigningKeyFile(identity.signing_key)
+    try:
+        data = await _ask_as_of(own_config(identity), identity, signer, version)
+    except CallError as error:
+        if error.reason not in _BY_CONTENT:
+            raise
+        data = await _ask_as_of(own_config(identity, proved_by_content=True), identity, signer, version)  # 3
+    domain, now_ms = parse_spiffe_id(identity.spiffe_id).trust_domain, time.time_ns() // 1_000_000
+    verify_snapshot(data, load_policy_key(identity.policy_key).point, domain, identity.snapshot_scope, now_ms, version)
+    return data
+
+
+async def _ask_as_of(config: ClientConfig, identity: Identity, signer: HeaderSigner, version: int) -> bytes:
+    asked = pb.GetSnapshotRequest(known_version=version - 1, at_least_version=version, wait_ms=_AS_OF_MS)
+    async with own_channel(config, identity, signer) as channel:
+        get = channel.using(idempotency_key="").unary_unary(
+            GET_SNAPSHOT, pb.GetSnapshotRequest.SerializeToString, pb.GetSnapshotResponse.FromString
+        )
+        first: pb.GetSnapshotResponse = await get(asked, timeout=_AS_OF_MS / 1000 + _CALL_S)
+        if not first.data:
+            raise ValueError(f"the registry has no newer one than version {first.version} of it")
+        return await _whole(get, first)
 
 
 async def _whole(get: Any, first: pb.GetSnapshotResponse) -> bytes:

@@ -34,8 +34,17 @@ _T = TypeVar("_T")
 class Renewal(rpc.RenewalServiceServicer):
     """Stock servicer."""
 
-    def __init__(self, registry: Registry, enroller: Enroller, rotator: Rotator, published: Published) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        enroller: Enroller,
+        rotator: Rotator,
+        published: Published,
+        renew: Callable[[str], None],
+    ) -> None:
+        """`renew`: has a scope's part made anew (bus.edge.publisher)."""
         self._registry, self._enroller, self._rotator, self._published = registry, enroller, rotator, published
+        self._renew = renew
         self._waits: Counter[str] = Counter()
 
     async def Renew(self, request: pb.RenewRequest, context: Any) -> pb.RenewResponse:
@@ -79,6 +88,9 @@ class Renewal(rpc.RenewalServiceServicer):
         wait_ms = min(max(request.wait_ms, 0), LONGEST_WAIT_MS) if self._waits[path] < _WAITS else 0
         self._waits[path] += 1
         try:
+            if request.at_least_version > known.version:
+                await self._published.as_of(scope, request.at_least_version, self._renew, wait_ms / 1000)
+                wait_ms = 0
             return await self._published.newer(scope, known, wait_ms / 1000)
         finally:
             self._waits[path] -= 1

@@ -68,8 +68,12 @@ class RegistryServices:
         path: str = REGISTRY_PATH,
         listen: Endpoint | None = None,
         enrolment: Endpoint | None = None,
+        renew: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Addresses that are not given are free loopback ports, chosen once and kept. Nothing happens yet."""
+        """Addresses that are not given are free loopback ports, chosen once and kept. Nothing happens yet.
+
+        `renew`: the publisher's, where it runs in this process; without it parts are made when they change, and hourly.
+        """
         state = state.absolute()
         ports = keep_ports(state, (path, ENROLMENT_PORT))
         identity = SubsystemId(Draft(registry.state()).founded().trust_domain, *path.split("/"))
@@ -78,6 +82,7 @@ class RegistryServices:
         listen = listen or Endpoint("127.0.0.1", ports[path])
         self._plan = HomePlan(identity, self.home, listen, policy_key_point, _ACT)
         self._registry, self._authority, self._clock_ms = registry, authority, clock_ms
+        self._renew = renew
         self._trust = TrustDelivery(state, identity.trust_domain)
         self._snapshots = state / "snapshots"
         self._wait = wait_published(self._snapshots)
@@ -151,7 +156,7 @@ class RegistryServices:
                 return
         self._published = published = Published(self._snapshots, self.home / "trust.pem")
         rotator = Rotator(self._registry, self._wait, self._clock_ms)
-        renewal = Renewal(self._registry, self._enroller, rotator, published)
+        renewal = Renewal(self._registry, self._enroller, rotator, published, self._renew)
         servicers: list[Registration] = [
             (directory_pb2_grpc.add_DirectoryServiceServicer_to_server, Directory(self._registry)),
             (admin_pb2_grpc.add_AdminServiceServicer_to_server, Admin(self._registry)),

@@ -5,13 +5,14 @@ waits is woken when one of them was replaced. A file is opened once for a part, 
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from bus.edge.snapshot_files import BROKER_SNAPSHOT, ENDPOINTS, peek_header, snapshot_name
+from bus.edge.snapshot_files import BROKER_SNAPSHOT, ENDPOINTS, peek_header, read_header, snapshot_name
 from native.snapshot import BROKER_SCOPE
 
 __all__ = ["Known", "Part", "Published"]
@@ -78,6 +79,22 @@ class Published:
             except TimeoutError:
                 return found
 
+    async def as_of(self, scope: str, version: int, renew: Callable[[str], None], seconds: float) -> None:
+        """Until the part was made at this version or later, asked of `renew` if it was not; at most so long.
+
+        More than the brokers' newest version counts as that one: so a part is made anew once for each of those.
+        """
+        found, newest = await asyncio.to_thread(self._versions, scope)
+        wanted = min(version, newest)
+        if found >= wanted:
+            return
+        renew(scope)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while found < wanted and loop.time() < end and not self._ended:
+            await asyncio.sleep(_LOOK_SECONDS)
+            found, _ = await asyncio.to_thread(self._versions, scope)
+
     async def part(self, scope: str, version: int, offset: int) -> Part:
         """A later part; the first one of another version where that one is not there any more."""
         return await asyncio.to_thread(self._part, scope, version, offset)
@@ -112,6 +129,11 @@ class Published:
             else:
                 stamps.append((found.st_mtime_ns, found.st_ino))
         return tuple(stamps)
+
+    def _versions(self, scope: str) -> tuple[int, int]:
+        """Of a part, and of the brokers' newest."""
+        part, whole = (read_header(self._snapshots / name) for name in (snapshot_name(scope), BROKER_SNAPSHOT))
+        return part.version, whole.version
 
     def _newer(self, scope: str, known: Known) -> Part:
         first = self._part(scope, 0, 0)

@@ -81,7 +81,9 @@ def joined(state: Path, database: Database, nation: Nation, broker: str) -> Iter
     with ExitStack() as stack:
         stack.enter_context(store)
         publisher = stack.enter_context(Publisher(instance.state, registry, signer, now_ms))
-        services = RegistryServices(instance.state, registry, authority, signer.public_point, now_ms)
+        services = RegistryServices(
+            instance.state, registry, authority, signer.public_point, now_ms, renew=publisher.renew
+        )
         stack.enter_context(services)
         stack.enter_context(_ticking(services))
         stack.callback(services.release)

@@ -44,6 +44,7 @@ async def ask_too_often(world: World) -> None:
         Enroller(world.registry, lambda: authority, lambda _: True, now_ms),
         Rotator(world.registry, lambda _: True, now_ms),
         published,
+        lambda _: None,
     )
 
     def ask(path: str) -> "asyncio.Task[Any]":

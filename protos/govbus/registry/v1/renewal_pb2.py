@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from vn.options.v1 import options_pb2 as vn_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n govbus/registry/v1/renewal.proto\x12\x12govbus.registry.v1\x1a\x1bvn/options/v1/options.proto\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"@\n\rRenewResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0c\x12\x14\n\x0ctrust_bundle\x18\x02 \x01(\x0c\"\x10\n\x0e\x43onfirmRequest\"\x11\n\x0f\x43onfirmResponse\"\x85\x01\n\x10RotateKeyRequest\x12\x18\n\x10signing_key_spki\x18\x01 \x01(\x0c\x12!\n\x19signing_key_not_before_ms\x18\x02 \x01(\x03\x12 \n\x18signing_key_not_after_ms\x18\x03 \x01(\x03\x12\x12\n\npossession\x18\x04 \x01(\x0c\"=\n\x11RotateKeyResponse\x12\x11\n\tstarts_ms\x18\x01 \x01(\x03\x12\x15\n\rformer_end_ms\x18\x02 \x01(\x03\"\x99\x01\n\x12GetSnapshotRequest\x12\x15\n\rknown_version\x18\x01 \x01(\x04\x12\x1a\n\x12known_trust_sha256\x18\x02 \x01(\x0c\x12\x1e\n\x16known_endpoints_sha256\x18\x03 \x01(\x0c\x12\x0f\n\x07wait_ms\x18\x04 \x01(\x05\x12\x0f\n\x07version\x18\x05 \x01(\x04\x12\x0e\n\x06offset\x18\x06 \x01(\x04\"\x81\x01\n\x13GetSnapshotResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x12\n\ntotal_size\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x14\n\x0ctrust_bundle\x18\x05 \x01(\x0c\x12\x11\n\tendpoints\x18\x06 \x01(\x0c\x32\xfe\x02\n\x0eRenewalService\x12L\n\x05Renew\x12 .govbus.registry.v1.RenewRequest\x1a!.govbus.registry.v1.RenewResponse\x12X\n\x07\x43onfirm\x12\".govbus.registry.v1.ConfirmRequest\x1a#.govbus.registry.v1.ConfirmResponse\"\x04\xc8\xf3\x18\x01\x12X\n\tRotateKey\x12$.govbus.registry.v1.RotateKeyRequest\x1a%.govbus.registry.v1.RotateKeyResponse\x12j\n\x0bGetSnapshot\x12&.govbus.registry.v1.GetSnapshotRequest\x1a\'.govbus.registry.v1.GetSnapshotResponse\"\n\xc8\xf3\x18\x01\xd0\xf3\x18\xe0\xa7\x12\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n govbus/registry/v1/renewal.proto\x12\x12govbus.registry.v1\x1a\x1bvn/options/v1/options.proto\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"@\n\rRenewResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0c\x12\x14\n\x0ctrust_bundle\x18\x02 \x01(\x0c\"\x10\n\x0e\x43onfirmRequest\"\x11\n\x0f\x43onfirmResponse\"\x85\x01\n\x10RotateKeyRequest\x12\x18\n\x10signing_key_spki\x18\x01 \x01(\x0c\x12!\n\x19signing_key_not_before_ms\x18\x02 \x01(\x03\x12 \n\x18signing_key_not_after_ms\x18\x03 \x01(\x03\x12\x12\n\npossession\x18\x04 \x01(\x0c\"=\n\x11RotateKeyResponse\x12\x11\n\tstarts_ms\x18\x01 \x01(\x03\x12\x15\n\rformer_end_ms\x18\x02 \x01(\x03\"\xb3\x01\n\x12GetSnapshotRequest\x12\x15\n\rknown_version\x18\x01 \x01(\x04\x12\x1a\n\x12known_trust_sha256\x18\x02 \x01(\x0c\x12\x1e\n\x16known_endpoints_sha256\x18\x03 \x01(\x0c\x12\x0f\n\x07wait_ms\x18\x04 \x01(\x05\x12\x0f\n\x07version\x18\x05 \x01(\x04\x12\x0e\n\x06offset\x18\x06 \x01(\x04\x12\x18\n\x10\x61t_least_version\x18\x07 \x01(\x04\"\x81\x01\n\x13GetSnapshotResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x12\n\ntotal_size\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x14\n\x0ctrust_bundle\x18\x05 \x01(\x0c\x12\x11\n\tendpoints\x18\x06 \x01(\x0c\x32\xfe\x02\n\x0eRenewalService\x12L\n\x05Renew\x12 .govbus.registry.v1.RenewRequest\x1a!.govbus.registry.v1.RenewResponse\x12X\n\x07\x43onfirm\x12\".govbus.registry.v1.ConfirmRequest\x1a#.govbus.registry.v1.ConfirmResponse\"\x04\xc8\xf3\x18\x01\x12X\n\tRotateKey\x12$.govbus.registry.v1.RotateKeyRequest\x1a%.govbus.registry.v1.RotateKeyResponse\x12j\n\x0bGetSnapshot\x12&.govbus.registry.v1.GetSnapshotRequest\x1a\'.govbus.registry.v1.GetSnapshotResponse\"\n\xc8\xf3\x18\x01\xd0\xf3\x18\xe0\xa7\x12\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,9 +49,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROTATEKEYRESPONSE']._serialized_start=353
   _globals['_ROTATEKEYRESPONSE']._serialized_end=414
   _globals['_GETSNAPSHOTREQUEST']._serialized_start=417
-  _globals['_GETSNAPSHOTREQUEST']._serialized_end=570
-  _globals['_GETSNAPSHOTRESPONSE']._serialized_start=573
-  _globals['_GETSNAPSHOTRESPONSE']._serialized_end=702
-  _globals['_RENEWALSERVICE']._serialized_start=705
-  _globals['_RENEWALSERVICE']._serialized_end=1087
+  _globals['_GETSNAPSHOTREQUEST']._serialized_end=596
+  _globals['_GETSNAPSHOTRESPONSE']._serialized_start=599
+  _globals['_GETSNAPSHOTRESPONSE']._serialized_end=728
+  _globals['_RENEWALSERVICE']._serialized_start=731
+  _globals['_RENEWALSERVICE']._serialized_end=1113
 # @@protoc_insertion_point(module_scope)

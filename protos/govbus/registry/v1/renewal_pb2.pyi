@@ -176,6 +176,7 @@ class GetSnapshotRequest(_message.Message):
     WAIT_MS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    AT_LEAST_VERSION_FIELD_NUMBER: _builtins.int
     known_version: _builtins.int
     """Version of the snapshot that the caller judges by; 0 for none."""
     known_trust_sha256: _builtins.bytes
@@ -190,6 +191,11 @@ class GetSnapshotRequest(_message.Message):
     """Only then: how many bytes of it the caller has. Where another version was published meanwhile, the answer begins
     that one at 0.
     """
+    at_least_version: _builtins.int
+    """For evidence: the version that judged a call, as its receipt says; 0 for none. Where the caller's part was made
+    before that version, it is made anew with a later one, within a second or two, and the answer waits for it, at most
+    `wait_ms`. More than the brokers' newest version counts as that one.
+    """
     def __init__(
         self,
         *,
@@ -199,10 +205,11 @@ class GetSnapshotRequest(_message.Message):
         wait_ms: _builtins.int = ...,
         version: _builtins.int = ...,
         offset: _builtins.int = ...,
+        at_least_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["known_endpoints_sha256", b"known_endpoints_sha256", "known_trust_sha256", b"known_trust_sha256", "known_version", b"known_version", "offset", b"offset", "version", b"version", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_version", b"at_least_version", "known_endpoints_sha256", b"known_endpoints_sha256", "known_trust_sha256", b"known_trust_sha256", "known_version", b"known_version", "offset", b"offset", "version", b"version", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

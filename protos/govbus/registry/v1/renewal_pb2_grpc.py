@@ -93,7 +93,8 @@ class RenewalServiceServicer:
     def GetSnapshot(self, request, context):
         """May be called by any subsystem that holds a grant for this method, for itself alone: the caller's own part of the
         published policy, a broker's whole one. The answer comes when there is anything newer than the caller knows, or
-        after `wait_ms`. It says nothing that is believed without the policy key's signature, but for the trust bundle,
+        after `wait_ms`. A part is made when it changes, and hourly; who needs it as of a certain version asks for that
+        (`at_least_version`). It says nothing that is believed without the policy key's signature, but for the trust bundle,
         which counts only in an answer that the registry signed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
