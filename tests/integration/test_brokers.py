@@ -90,7 +90,9 @@ def test_enrolled_broker_has_what_a_broker_needs_and_follows_the_policy(
 
 def test_suspended_broker_is_told_nothing_new(world: Elsewhere, second: "subprocess.Popen[str]") -> None:
     """It has the whole policy of the country. Resumed, it is told again."""
-    world.joined.record(SubsystemSuspended(SECOND))
+    suspended = world.joined.record(SubsystemSuspended(SECOND))
+    # The question that it has waiting is still answered, by whatever is published next.
+    wait_until(lambda: snapshot_of(world.broker_home).current.header.log_position >= suspended, "its suspension there")
     published = world.joined.publisher
     position = world.joined.record(MemberAdded("gov", "moc", "Bộ Xây dựng", "Construction"))
     wait_until(lambda: published.last is not None and published.last.log_position >= position, "publication")
