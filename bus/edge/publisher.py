@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Self
 
 from bus.edge.publisher_homes import Begun, Homes, PublisherError
@@ -80,7 +79,8 @@ class Publisher:
         self._homes = Homes(state)
         self._digests: dict[str, bytes] = {}
         self._to_renew: list[str] = []
-        self._asked: SimpleQueue[str] = SimpleQueue()
+        self._asked: set[str] = set()
+        self._asking = threading.Lock()
         self._followed: RegistryState | None = None
         self._forget()
         self._renewing_whole = True
@@ -126,7 +126,8 @@ class Publisher:
 
     def renew(self, reader: str) -> None:
         """Make this subsystem's part anew at the next look, though it says the same; from any thread."""
-        self._asked.put(reader)
+        with self._asking:
+            self._asked.add(reader)
 
     def _newest(self) -> tuple[RegistryState, Written | None]:
         """The newest state, and what was written since the one that the tables follow."""
@@ -196,7 +197,8 @@ class Publisher:
 
     def _take_asked(self) -> None:
         """Those who asked come first; who is no reader, or is renewed with everybody, is nothing to plan for."""
-        asked = {self._asked.get_nowait() for _ in range(self._asked.qsize())} & self._digests.keys()
+        with self._asking:
+            asked, self._asked = self._asked & self._digests.keys(), set()
         if asked:
             self._to_renew = [one for one in self._to_renew if one not in asked] + sorted(asked)
 

@@ -108,6 +108,13 @@ class BrokerPart:
         """Where it listens; empty before its start."""
         return str(self.broker.config.listen) if self.broker else ""
 
+    def keep_running(self) -> None:
+        """About once a second: try a start that failed again, follow the address; whatever that start raises."""
+        if self.to_begin:
+            self.begin()
+            self.wait(log.info)
+        self.follow_address()
+
     def follow_address(self) -> None:
         """Start it again where broker.yaml has another address than it serves at; whatever that start raises."""
         if self.broker is None or load_broker_config(self.home).listen == self.broker.config.listen:
@@ -135,12 +142,8 @@ class BrokerPart:
         self._settled.set()
 
     def look_after(self, registry: Registry, publisher: Publisher, authority: Callable[[], Authority]) -> None:
-        """About once a second: replace what ends. Whatever Registry.record, Authority and a start raise."""
+        """About once a second: replace what ends. Whatever Registry.record and Authority raise."""
         try:
-            if self.to_begin:
-                self.begin()
-                self.wait(log.info)
-            self.follow_address()
             self._renew_certificate(registry, publisher, authority)
             if time.monotonic() >= self._key_look_at:
                 self._key_look_at = time.monotonic() + _KEY_SECONDS

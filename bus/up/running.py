@@ -203,6 +203,8 @@ class Running:
         with self._told:
             for seen in self._seen.values():
                 seen.look()
+        for broker in self.brokers:
+            self._try(f"start and address of {broker.path}", broker.keep_running)
         parts = self._registry_parts
         if parts is None or parts.registry is None or parts.publisher is None:
             return

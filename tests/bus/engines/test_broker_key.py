@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from bus.engines.supervisor import EngineError
 from bus.ledger.journal_source import JournalSource
 from bus.up.broker_part import BrokerPart
 from bus.up.layout import Facts, Layout
+from bus.up.report_parts import Found, State
+from bus.up.report_serving import brokers
 from native.snapshot import BROKER_SCOPE, verify_snapshot
 from pki.signer import FileSigner
 from tests.support.joined import snapshot_of
@@ -94,6 +97,30 @@ def test_part_of_an_instance_waits_for_the_key_and_says_until_when(instance: Ins
     finally:
         part.stop()
     assert [one.partition(" 20")[0] for one in said] == [f"broker {BROKER}: starts at"]
+
+
+def test_status_tells_what_a_broker_waits_for(instance: Instance) -> None:
+    layout, facts = Layout(instance.state), Facts(TRUST_DOMAIN, BROKER)
+    found = Found(layout, facts, 0, 1, told={"brokers": {BROKER: {"pid": None, "waits": "starts at noon"}}})
+    (part,) = brokers(found)
+    assert (part.state, part.next) == (State.STARTING, "starts at noon")
+
+
+def test_start_that_failed_is_tried_again_and_serves_once_it_can(instance: Instance) -> None:
+    part = BrokerPart(Layout(instance.state), Facts(TRUST_DOMAIN, BROKER), BROKER, lambda *_: None)
+    snapshot = instance.broker_home(BROKER) / "snapshot.bin"
+    away = snapshot.rename(snapshot.with_name("away"))
+    part.begin()
+    try:
+        for again in (partial(part.wait, print), part.keep_running):
+            with pytest.raises(FileNotFoundError):
+                again()
+            assert not part.serves()
+        away.rename(snapshot)
+        part.keep_running()
+        assert part.serves()
+    finally:
+        part.stop()
 
 
 @contextmanager
