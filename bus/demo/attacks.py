@@ -30,7 +30,7 @@ from bus.demo.nation import (
     TAX,
     UNITS,
 )
-from bus.demo.records import read_records
+from bus.demo.records import Records, read_records
 from bus.demo.report import Claim, Report
 from bus.demo.screen import Screen
 from bus.demo.traffic import question, resolve
@@ -49,6 +49,7 @@ _TIMEOUT_S: Final = 8.0
 _LEDGER_S: Final = 30.0
 _LOOK_S: Final = 0.1
 _ONCE: Final = "saw the honest one"
+_REFUSALS_FOLLOW_S: Final = 0.5  # ten times what the journal gathers them for
 _CHEATED: Final = "its answer is withheld"
 
 
@@ -227,7 +228,7 @@ class Attacker:
 async def attack(world: World, report: Report, screen: Screen) -> None:
     """Every attack, then an honest call, then what the journals say of it all."""
     attacker = Attacker(world)
-    before, other = read_records(world.journal()), len(read_records(world.journal(OTHER_BROKER)).calls)
+    before, other = await _settled(world), len(read_records(world.journal(OTHER_BROKER)).calls)
     attacks = attacker.attacks()
     with screen.working(f"{len(attacks)} attacks, one after another"):
         done = [await _do(one, world, report) for one in attacks]
@@ -238,6 +239,16 @@ async def attack(world: World, report: Report, screen: Screen) -> None:
     _claim_journal(world, report, screen, {call.intent for call in before.calls}, len(before.refused))
     await _claim_aftermath(world, attacker, report, screen, other)
     await asyncio.to_thread(_claim_ledger, world, report, screen)
+
+
+async def _settled(world: World) -> Records:
+    """The journal once it holds what happened before: nobody waits for the records of refusals, they follow."""
+    records, again = None, read_records(world.journal())
+    while records is None or len(records.refused) != len(again.refused):
+        records = again
+        await asyncio.sleep(_REFUSALS_FOLLOW_S)
+        again = read_records(world.journal())
+    return again
 
 
 async def _do(one: Attack, world: World, report: Report) -> tuple[tuple[str, ...], tuple[Claim, Claim]]:
