@@ -208,6 +208,7 @@ def kills_under_load(folder: Path, parts: Iterable[str], capsys: pytest.CaptureF
     assert killer.kills
 
 
+@pytest.mark.soak
 def test_each_part_killed_once_everything_comes_back_and_nothing_acknowledged_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -189,6 +189,7 @@ def test_password_of_the_database_is_warned_of_where_others_read_it(fresh: Comma
     assert "hunter2" not in done.stdout + done.stderr
 
 
+@pytest.mark.soak
 def test_change_recorded_by_a_clock_that_was_ahead_does_not_block_the_registry_for_ever(fresh: Commands) -> None:
     """Every later change would wait for that time, and all certificates end within a day."""
     fresh.run("up")
