@@ -75,4 +75,5 @@ def _tell(request_id: bytes, found: list[Happening], as_json: bool) -> None:
     rows = [(iso(one.time_ms) or "", one.who, "; ".join((one.what, *one.details))) for one in found]
     print_table(("when", "who", "what"), rows)
     typer.echo(f"spans of the call have the attribute govbus.request_id={request_id.hex()}", err=True)
-    typer.echo(f"proof of it: govbus evidence export {request_id.hex()}", err=True)
+    if any(one.admitted for one in found):
+        typer.echo(f"proof of it: govbus evidence export {request_id.hex()}", err=True)

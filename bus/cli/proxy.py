@@ -49,7 +49,7 @@ def proxy(
         Path | None, typer.Option("--socket", help="Listen at this socket file instead, which only you may use.")
     ] = None,
     purpose: Annotated[str | None, typer.Option(help="Where a call says none. Default: the home's, if any.")] = None,
-    case: Annotated[str | None, typer.Option(help="Where a call says none. Default: the home's, if any.")] = None,
+    case: Annotated[str | None, typer.Option(help="Where a call says none. Default: the home's, or a new one.")] = None,
     official: Annotated[str | None, typer.Option(help="Where a call says none: a pseudonym the member made.")] = None,
     provider: Annotated[str | None, typer.Option(help="Where a call says none. Default: the one a grant fits.")] = None,
     grant: Annotated[str | None, typer.Option(help="Where a call says none. Default: the one that fits.")] = None,
@@ -94,7 +94,10 @@ async def _run(caller: Caller, said: dict[str, str], address: str, image: bytes 
             extra.append(reflect(found, services))
         except Unable as error:
             without = str(error)
-        server = ProxyServer(view, caller.identity.trust_domain, token=token, extra=extra)
+        named = "case_id" in said or caller.config.case_id
+        server = ProxyServer(
+            view, caller.identity.trust_domain, token=token, make_case=None if named else _new_case, extra=extra
+        )
         before = os.umask(0o177)  # the socket file is born its owner's
         try:
             port = await server.start(address)
@@ -104,6 +107,10 @@ async def _run(caller: Caller, said: dict[str, str], address: str, image: bytes 
         _tell(caller, where, token, without, as_json)
         await stop.wait()
         await server.stop(_GRACE_S)
+
+
+def _new_case() -> str:
+    return f"proxy-{secrets.token_hex(6)}"
 
 
 def _tell(caller: Caller, where: str, token: str | None, without: str, as_json: bool) -> None:

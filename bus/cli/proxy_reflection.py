@@ -5,6 +5,7 @@ a tool that brings its own contract needs none of this.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from bus.cli.output import Unable  # isort: skip - before gRPC
 
@@ -29,7 +30,26 @@ def reflect(image: bytes, services: Sequence[str]) -> Callable[[aio.Server], Non
         known = [name for name in services if _has(pool, name)]
     except (DecodeError, DatabaseError, TypeError, ValueError, RecursionError) as error:
         raise Unable("the contracts are no whole FileDescriptorSet; make one with `buf build -o`") from error
-    return lambda server: reflection.enable_server_reflection((*known, reflection.SERVICE_NAME), server, pool)
+    return lambda server: reflection.enable_server_reflection((*known, reflection.SERVICE_NAME), server, _Pool(pool))
+
+
+class _Pool:
+    """A pool as reflection asks it: of `package.Service.Method`, whose file it does not know itself, its parent's."""
+
+    def __init__(self, pool: DescriptorPool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> Any:
+        while True:
+            try:
+                return self._pool.FindFileContainingSymbol(symbol)
+            except (KeyError, TypeError):  # the latter when it would read a file twice to find the symbol
+                symbol, dot, _ = symbol.rpartition(".")
+                if not dot:
+                    raise KeyError from None
 
 
 def _has(pool: DescriptorPool, service: str) -> bool:

@@ -35,5 +35,5 @@ def _facts(part: Part) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return " ".join(f"{name}={each}" for name, each in value.items())
+        return " ".join(f"{name}={each}" for name, each in value.items() if each is not None)
     return str(value)

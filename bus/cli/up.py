@@ -78,9 +78,7 @@ def up(
         url = database_url and _address(database_url, _on_command_line(context, "database_url"))
         options = replace(_options(url, trust_domain, listen, clock_was_ahead), collector=_collector(otlp))
         if supervisor_pid(layout) is not None:
-            raise AlreadyRunning(
-                f"this instance already runs from {layout.state}; look with `govbus status`, end it with `govbus down`"
-            )
+            raise AlreadyRunning(layout)
         told = _Teller(as_json)
         if foreground:
             from bus.up.serve import supervise  # all of the instance; a start in the background needs none of it here
@@ -178,9 +176,9 @@ def _collector(otlp: str | None) -> Endpoint | None:
     if otlp is None and scheme != "http":
         raise Unable(f"OTEL_EXPORTER_OTLP_ENDPOINT is {named!r}; write http://host:port, or unset it")
     try:
-        return parse_endpoint(otlp or rest.rstrip("/"))
+        return parse_endpoint(otlp.removeprefix("http://").rstrip("/") if otlp else rest.rstrip("/"))
     except EndpointError as error:
-        raise Unable(f"the collector's address: {error}") from error
+        raise Unable(f"{'--otlp' if otlp else 'OTEL_EXPORTER_OTLP_ENDPOINT'}: {error}") from error
 
 
 def _on_command_line(context: typer.Context, name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 from govbus.errors.v1 import reasons_pb2
 
-from bus.evidence.entries import INTENT, OUTCOME, ledger_entry
+from bus.evidence.entries import INTENT, OUTCOME, REFUSAL, ledger_entry
 from bus.evidence.steps import OUTCOMES
 from bus.exchange.meanings import CODES, meaning
 from bus.exchange.reasons import Reason
@@ -41,6 +41,8 @@ class Happening:
     who: str
     what: str
     details: tuple[str, ...] = ()
+    admitted: bool = False
+    """From here on there is evidence to export."""
 
 
 def explain_call(request_id: bytes, journals: Iterable[Path], ledger: LedgerReader | None) -> list[Happening]:
@@ -83,7 +85,9 @@ def _happenings(found: Intent | Outcome | RefusedRequest) -> list[Happening]:
 def _entries(found: Intent | Outcome | RefusedRequest) -> list[bytes]:
     if isinstance(found, Intent):
         return [ledger_entry(INTENT, found.admission_bytes)]
-    return [ledger_entry(OUTCOME, found.receipt_bytes)] if isinstance(found, Outcome) else []
+    if isinstance(found, RefusedRequest):
+        return [ledger_entry(REFUSAL, found.refusal_bytes)]
+    return [ledger_entry(OUTCOME, found.receipt_bytes)]
 
 
 def _settles(outcome: Outcome, intent: Intent) -> bool:
@@ -122,6 +126,7 @@ def _admitted(found: Intent) -> Happening:
         _path(admission.broker),
         f"admitted it as record {admission.sequence}, by policy version {admission.snapshot_version}",
         ("from here on the provider may have seen it",),
+        admitted=True,
     )
 
 

@@ -46,10 +46,11 @@ class ProxyServer:
         trust_domain: str,
         *,
         token: str | None = None,
+        make_case: Callable[[], str] | None = None,
         extra: Sequence[Callable[[aio.Server], None]] = (),
     ) -> None:
-        """`token`: asked for with every call; None where the address itself admits only its owner. `extra`: adds
-        services of the proxy's own, reflection for one."""
+        """`token`: asked for with every call; None where the address itself admits only its owner. `make_case`: the
+        case of a call that says none. `extra`: adds services of the proxy's own, reflection for one."""
         guard = None if token is None else _TokenGuard(token)
         self._server = aio.server(
             interceptors=() if guard is None else (guard,),
@@ -61,7 +62,7 @@ class ProxyServer:
         )
         for add in extra:
             add(self._server)
-        self._server.add_generic_rpc_handlers((_Forward(channel, trust_domain),))
+        self._server.add_generic_rpc_handlers((_Forward(channel, trust_domain, make_case),))
 
     async def start(self, address: str) -> int:
         """Listen at a gRPC address (`unix:PATH`, `host:port`); the port, 1 for a socket file."""
@@ -100,8 +101,8 @@ class _TokenGuard(aio.ServerInterceptor):
 class _Forward(grpc.GenericRpcHandler):
     """A handler for every path there is."""
 
-    def __init__(self, channel: ChannelView, trust_domain: str) -> None:
-        self._channel, self._trust_domain = channel, trust_domain
+    def __init__(self, channel: ChannelView, trust_domain: str, make_case: Callable[[], str] | None) -> None:
+        self._channel, self._trust_domain, self._make_case = channel, trust_domain, make_case
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         path = handler_call_details.method
@@ -134,6 +135,8 @@ class _Forward(grpc.GenericRpcHandler):
         except NotSaid as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise
+        if self._make_case is not None:
+            said.setdefault("case_id", self._make_case())
         trace = attach(_propagator.extract({key: value for key, value in pairs if key == _TRACEPARENT}))
         try:
             yield self._channel.using(**said)

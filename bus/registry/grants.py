@@ -67,7 +67,10 @@ class GrantMade(Change):
             )
         for method in verify_several(self.methods, "method"):
             if method not in draft.methods:
-                raise Refusal(RefusalReason.UNKNOWN_METHOD, "a method is not registered; register its contract first")
+                raise Refusal(
+                    RefusalReason.UNKNOWN_METHOD,
+                    f"{method} is not registered; write /package.Service/Method, and register its contract first",
+                )
             if service_of(method) not in provider.services:
                 raise Refusal(RefusalReason.NOT_OFFERED, f"{self.provider} does not offer {service_of(method)}")
         for purpose in verify_several(self.purposes, "purpose"):

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import select
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -23,6 +24,13 @@ __all__ = ["AlreadyRunning", "end_supervisor", "instance_lock", "supervisor_pid"
 class AlreadyRunning(EngineError):
     """A supervisor runs from this directory."""
 
+    def __init__(self, layout: Layout) -> None:
+        state = shlex.quote(str(layout.state))
+        super().__init__(
+            f"this instance already runs from {layout.state}; look with `govbus status --state {state}`, end it with"
+            f" `govbus down --state {state}`"
+        )
+
 
 @contextlib.contextmanager
 def instance_lock(layout: Layout) -> Iterator[None]:
@@ -31,9 +39,7 @@ def instance_lock(layout: Layout) -> Iterator[None]:
     descriptor = os.open(_file(layout), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if not _taken(descriptor):
-            raise AlreadyRunning(
-                f"this instance already runs from {layout.state}; look with `govbus status`, end it with `govbus down`"
-            )
+            raise AlreadyRunning(layout)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
         yield

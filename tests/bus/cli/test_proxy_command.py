@@ -7,7 +7,7 @@ import signal
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tests.integration.world import CALLER, PURPOSE, Running, ask, running
 
 SAID = (("govbus-purpose", PURPOSE), ("govbus-case", "case-p2"))
 CAP_S = 30.0
+SERVICE = "vn.administrative.v1.AdministrativeUnitService"
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -70,7 +71,7 @@ async def test_tool_with_the_token_calls_and_asks_what_there_is(bus: Running) ->
     async with proxy(bus) as (_, told), aio.insecure_channel(told["address"]) as channel:
         bearer = ("authorization", f"Bearer {told['token']}")
         stub: rpc.AdministrativeUnitServiceAsyncStub = rpc.AdministrativeUnitServiceStub(channel)
-        answer = await stub.GetUnit(ask(), metadata=(*SAID, bearer), timeout=CAP_S)
+        answer = await stub.GetUnit(ask(), metadata=(SAID[0], bearer), timeout=CAP_S)  # the proxy makes a case
         assert answer.unit.name == "Thành phố Hà Nội"
         with pytest.raises(aio.AioRpcError) as refused:
             await stub.GetUnit(ask(), metadata=SAID, timeout=CAP_S)
@@ -79,15 +80,30 @@ async def test_tool_with_the_token_calls_and_asks_what_there_is(bus: Running) ->
             "grpc.reflection.v1alpha.ServerReflection",
             "vn.administrative.v1.AdministrativeUnitService",
         ]
+        found = await asyncio.to_thread(_file_of, told["address"], bearer, f"{SERVICE}.GetUnit")
+        assert found == "vn/administrative/v1/administrative.proto"
+        with pytest.raises(KeyError):
+            await asyncio.to_thread(_file_of, told["address"], bearer, "vn.nothing.v1.Nothing")
 
 
-def _reflected(address: str, bearer: tuple[str, str]) -> list[str]:
+@contextmanager
+def _reflection(address: str, bearer: tuple[str, str]) -> Iterator[ProtoReflectionDescriptorDatabase]:
     class Bearer(grpc.StreamStreamClientInterceptor):
         def intercept_stream_stream(self, go_on: Any, details: Any, requests: Any) -> Any:
             return go_on(details._replace(metadata=(bearer,)), requests)
 
     with grpc.insecure_channel(address) as channel:
-        return sorted(ProtoReflectionDescriptorDatabase(grpc.intercept_channel(channel, Bearer())).get_services())
+        yield ProtoReflectionDescriptorDatabase(grpc.intercept_channel(channel, Bearer()))
+
+
+def _reflected(address: str, bearer: tuple[str, str]) -> list[str]:
+    with _reflection(address, bearer) as asked:
+        return sorted(asked.get_services())
+
+
+def _file_of(address: str, bearer: tuple[str, str], symbol: str) -> str:
+    with _reflection(address, bearer) as asked:
+        return str(asked.FindFileContainingSymbol(symbol).name)
 
 
 async def test_socket_file_is_its_owners_and_a_killed_proxys_is_taken_over(bus: Running, short: Path) -> None:
