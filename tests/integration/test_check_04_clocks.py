@@ -3,10 +3,6 @@
 The clock is stepped by a library put before libc in the gate's process; nothing in the gate knows of it.
 """
 
-import mmap
-import shutil
-import struct
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,62 +13,23 @@ import pytest
 from bus.engines.broker import Broker
 from bus.exchange.reasons import Reason
 from tests.support.gate_world import World, eventually, running_world, verify_refusal
-
-STEPPED = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <time.h>
-static const volatile long *shift;
-static int (*real)(clockid_t, struct timespec *);
-__attribute__((constructor)) static void begin(void) {
-    real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-    const char *path = getenv("CLOCK_SHIFT");
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd >= 0) shift = mmap(0, 8, PROT_READ, MAP_SHARED, fd, 0);
-}
-int clock_gettime(clockid_t id, struct timespec *t) {
-    if (!real) begin();
-    int failed = real(id, t);
-    if (!failed && id == CLOCK_REALTIME && shift) t->tv_sec += *shift;
-    return failed;
-}
-"""
+from tests.support.stepped_clock import SteppedClock
 
 
 class SteppedBroker(Broker):
-    """Its Envoy's wall clock is the machine's, shifted by the seconds in a file."""
+    """Its Envoy's wall clock can be stepped."""
 
     def __init__(self, directory: Path) -> None:
-        self.library = Path(tempfile.mkdtemp(prefix="govbus-clock-")) / "stepped.so"
+        self._folder = tempfile.TemporaryDirectory(prefix="govbus-clock-")
+        self.clock = SteppedClock(Path(self._folder.name))
         super().__init__(directory)
 
-    @property
-    def shift(self) -> Path:
-        return self.config.directory / "shift"
-
     def _environment(self) -> dict[str, str]:
-        return super()._environment() | {
-            "LD_PRELOAD": self.library.name,  # a list that spaces part, so the folder, which may have one, stands apart
-            "LD_LIBRARY_PATH": str(self.library.parent),
-            "CLOCK_SHIFT": str(self.shift),
-        }
-
-    def start(self, timeout: float = 20.0) -> None:
-        compiler = ["gcc", "-shared", "-fPIC", "-O1", "-x", "c", "-", "-o", str(self.library), "-ldl"]
-        subprocess.run(compiler, input=STEPPED, text=True, check=True)
-        self.shift.write_bytes(bytes(8))
-        super().start(timeout)
+        return super()._environment() | self.clock.environment
 
     def stop(self) -> None:
         super().stop()
-        shutil.rmtree(self.library.parent, ignore_errors=True)
-
-    def step(self, seconds: int) -> None:
-        with self.shift.open("r+b") as file, mmap.mmap(file.fileno(), 8) as shared:
-            shared[:8] = struct.pack("@l", seconds)
+        self._folder.cleanup()
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +41,7 @@ def stepped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def step(world: World, seconds: int) -> None:
     assert isinstance(world.broker, SteppedBroker)
-    world.broker.step(seconds)
+    world.broker.clock.step(seconds)
 
 
 @pytest.mark.parametrize("seconds", [-3600, -4, 4, 3600])

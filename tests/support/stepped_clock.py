@@ -35,7 +35,7 @@ int clock_gettime(clockid_t id, struct timespec *t) {
 
 
 class SteppedClock:
-    """The library and its file in a folder of their own, whose path must hold neither a space nor a colon."""
+    """The library and its file in a folder of their own, whose path must hold neither a colon nor a semicolon."""
 
     def __init__(self, folder: Path) -> None:
         self._library, self._shift = folder / "stepped.so", folder / "shift"
