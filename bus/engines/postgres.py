@@ -14,7 +14,6 @@ start (bus.engines.postgres_leftovers).
 
 import fcntl
 import os
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,7 +21,6 @@ from typing import Self
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from bus.engines import postgres_launch
 from bus.engines.logs import RotatingLog
 from bus.engines.postgres_account import choose_account
 from bus.engines.postgres_binaries import find_binaries
@@ -36,7 +34,6 @@ from pki.files import create_atomic, ensure_private_directory, read_private
 
 __all__ = ["Postgres", "find_database"]
 
-_LAUNCH = str(Path(postgres_launch.__file__))
 _PORT = 5432  # part of the socket's file name only
 _PROBE_SECONDS = 2
 
@@ -136,10 +133,9 @@ class Postgres:
         configure(self.home, self._account)
         directory = open_directory(data)
         place = str(data) if self._account.is_ours else f"/proc/self/fd/{directory}"
-        command = [sys.executable, "-I", "-S", _LAUNCH, str(os.getpid())]
-        command += [str(self._account.uid), str(self._account.gid)]
-        command += [str(self._binaries.postgres), "-D", place, "-p", str(_PORT), *promises(self.sockets)]
-        return Launch(command, {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}, (directory,))
+        command = [str(self._binaries.postgres), "-D", place, "-p", str(_PORT), *promises(self.sockets)]
+        environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+        return Launch(self._account.launch(command), environment, (directory,))
 
     def _probe(self) -> bool:
         conninfo = make_conninfo(self._server, connect_timeout=_PROBE_SECONDS)

@@ -3,10 +3,13 @@
 1. An ordinary user's PostgreSQL runs as that user.
 2. Started as root it runs as the account that already owns the data; else as `govbus`, where such an account exists;
    else as `nobody`. Data and sockets then belong to that account, inside directories that stay root's own.
+3. The child changes identity itself, after exec (postgres_launch.py). Popen's `user=` has to fork this process, and
+   gRPC's fork handlers, which run between fork and exec, break a child of a process that is serving calls.
 """
 
 import os
 import pwd
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from bus.engines.supervisor import EngineError
 
 __all__ = ["Account", "choose_account"]
 
+_LAUNCH = str(Path(__file__).with_name("postgres_launch.py"))
 _CANDIDATES = ("govbus", "nobody")
 
 
@@ -28,6 +32,10 @@ class Account:
     def is_ours(self) -> bool:
         """True when no change of identity is needed."""
         return self.uid == os.geteuid()
+
+    def launch(self, command: list[str]) -> list[str]:
+        """`command` under this account, to be started by the thread that stays until it ends."""
+        return [sys.executable, "-I", "-S", _LAUNCH, str(os.getpid()), str(self.uid), str(self.gid), *command]
 
     def own(self, path: Path) -> Path:
         """Hand `path` over to this account."""

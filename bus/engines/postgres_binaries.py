@@ -60,13 +60,10 @@ def _directory(site: Path) -> Path:
 
 def _version(postgres: Path, account: Account | None) -> str | None:
     """`18.4`, or None when the binary cannot be run (as `account`)."""
-    user, group, groups = (None, None, None) if account is None else (account.uid, account.gid, ())
+    command = [str(postgres), "--version"]
     try:
         done = subprocess.run(
-            [postgres, "--version"],
-            user=user,
-            group=group,
-            extra_groups=groups,
+            command if account is None else account.launch(command),
             env={"LC_ALL": "C"},
             cwd="/",
             stdin=subprocess.DEVNULL,

@@ -125,20 +125,17 @@ def _initdb(binaries: Binaries, account: Account, directory: int, secret: int) -
         "--sync-method=syncfs",  # one call instead of a thousand; the kernel reports its errors since 5.8
         "--no-instructions",
     ]
-    identity = {} if account.is_ours else {"user": account.uid, "group": account.gid, "extra_groups": ()}
     try:
         done = subprocess.run(
-            command,
+            account.launch(command),
             pass_fds=(directory, secret),
             env=_ENVIRONMENT,
             cwd="/",
-            umask=0o077,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=_INITDB_SECONDS,
             check=False,
-            **identity,  # type: ignore[call-overload]  # three keywords of Popen, or none
         )
     except subprocess.TimeoutExpired as error:
         raise EngineError(f"initdb was not done after {_INITDB_SECONDS:g} s; is the disk full or very slow?") from error

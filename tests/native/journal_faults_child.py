@@ -2,6 +2,7 @@
 
 import json
 import resource
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,5 +47,7 @@ def failing_write(directory: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # EFBIG instead of death, as Envoy would see it
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
     scenario = {"open": opening, "write fails": failing_write}[sys.argv[1]]
     print(json.dumps(scenario(Path(sys.argv[2]))))

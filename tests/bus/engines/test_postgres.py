@@ -138,8 +138,7 @@ def test_lock_file_that_names_a_stranger_does_not_stop_a_start(state: Path) -> N
     with Postgres(state):
         content = lock.read_bytes()
     account = choose_account(lock.parent)
-    identity = {"user": account.uid, "group": account.gid, "extra_groups": ()} if ROOT else {}
-    stranger = subprocess.Popen(["/bin/sleep", "600"], cwd="/", **identity)  # type: ignore[call-overload]  # as above
+    stranger = subprocess.Popen(account.launch(["/bin/sleep", "600"]))
     try:
         lock.write_bytes(b"%d\n%s" % (stranger.pid, content.partition(b"\n")[2]))
         account.own(lock)
