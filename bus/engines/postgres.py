@@ -26,6 +26,7 @@ from bus.engines.postgres_account import choose_account
 from bus.engines.postgres_binaries import find_binaries
 from bus.engines.postgres_cluster import configure, make_cluster, open_directory, promises
 from bus.engines.postgres_database import Database
+from bus.engines.postgres_environment import take_variables
 from bus.engines.postgres_leftovers import end_process, settle_leftovers
 from bus.engines.postgres_owners import ADMINISTRATOR, new_password, owner_database, provide_owner
 from bus.engines.run_directory import make_run_directory, remove_run_directory
@@ -43,6 +44,7 @@ class Postgres:
 
     def __init__(self, state: Path) -> None:
         """Take the state directory; EngineError if somebody runs from it. Nothing runs yet."""
+        take_variables()
         self.home = ensure_private_directory(state.absolute() / "postgres")
         self._lock = _lock(self.home)
         try:
@@ -160,6 +162,7 @@ class Postgres:
 
 def find_database(state: Path, owner: str) -> Database:
     """The database of `owner` on the server that runs from `state`, for another process of the same user."""
+    take_variables()
     home = state.absolute() / "postgres"
     try:
         run = Path(os.fsdecode((home / "run-directory").read_bytes()))

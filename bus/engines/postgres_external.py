@@ -2,7 +2,8 @@
 
 The address is that of a role with CREATEROLE and CREATEDB (or a superuser). Owners' passwords are kept in the state
 directory, as with our own server. A server that may lose what it acknowledged is refused. Who may connect from
-where, and TLS, are that server's own matter: say `sslmode=verify-full` in the address.
+where, and TLS, are that server's own matter: say `sslmode=verify-full` in the address. libpq's variables, service and
+password files count as they do for psql.
 """
 
 from pathlib import Path
@@ -13,6 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bus.engines.postgres_database import Database
+from bus.engines.postgres_environment import with_variables
 from bus.engines.postgres_owners import provide_owner
 from bus.engines.supervisor import EngineError
 from pki.files import ensure_private_directory
@@ -38,6 +40,7 @@ class ExternalPostgres:
     def __init__(self, url: str, state: Path) -> None:
         """`url`: a PostgreSQL URI or conninfo; EngineError if it is neither."""
         try:
+            url = with_variables(url)
             parts = conninfo_to_dict(url)
         except psycopg.ProgrammingError:
             raise EngineError("--database-url is no PostgreSQL address; write postgresql://user@host/dbname") from None

@@ -17,6 +17,7 @@ from govbus.ledger.v1 import ledger_pb2
 from bus.edge.endpoint import Endpoint
 from bus.edge.ports import keep_ports
 from bus.engines.logs import RotatingLog
+from bus.engines.postgres_environment import libpq_variables
 from bus.engines.supervisor import Launch, Supervisor
 from bus.ledger.registry_source import RegistrySource
 from bus.registry.fold import Act
@@ -102,7 +103,10 @@ class LedgerPart:
 
     def _prepare(self) -> Launch:
         command = [sys.executable, "-I", "-m", "bus.up.ledger_process", str(self._layout.state)]
-        return Launch(command, {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"})
+        environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+        if self._layout.database_url.exists():
+            environment |= libpq_variables()
+        return Launch(command, environment)
 
     def _probe(self) -> bool:
         told: dict[str, Any] | None = ask(self._home)

@@ -47,6 +47,7 @@ FAILURES = (EngineError, Refusal, PublisherError, ProfileError, LogBroken, OSErr
 _FIRST_SECONDS, _LATER_SECONDS = 60.0, 20.0
 _RECOVERY_SECONDS = 3600.0  # a long recovery is not to be begun again and again
 _AGAIN_SECONDS = 5.0
+_PATIENCE_SECONDS = 2.0
 _QUIET_SECONDS = 60.0
 _KEY_SECONDS = 60.0
 _CHECKPOINT_AT_START = 20_000  # events read; writing one takes about a second for 200,000 grants
@@ -95,7 +96,11 @@ class RegistryParts:
 
     def start(self, *, first: bool) -> None:
         """Everything is up when this returns, or waits (rule 2). One of FAILURES: nothing of it runs."""
+        slow = threading.Timer(_PATIENCE_SECONDS, self._tell_slow)
+        slow.daemon = True
         try:
+            if not first:
+                slow.start()
             self._attempt(_FIRST_SECONDS if first else _LATER_SECONDS, running=False)
         except _DatabaseAway as error:
             if first:
@@ -104,6 +109,8 @@ class RegistryParts:
             self._say("the database is away: calls go on by the last policy, the registry waits and is tried again")
             log.warning("the registry waits: %s", error)
             self._thread.start()
+        finally:
+            slow.cancel()
 
     def stop(self) -> None:
         """End them in order; returns when nothing of it runs."""
@@ -241,6 +248,13 @@ class RegistryParts:
                 self.waiting = None
                 log.info("the registry is back; the policy follows it again")
                 return
+
+    def _tell_slow(self) -> None:
+        """On a thread of its own: whoever starts an instance should not wonder whether calls are served."""
+        if self.registry is None:
+            self._say(
+                f"the database is slow; it gets {_LATER_SECONDS:g} s, and calls go on by the last policy meanwhile"
+            )
 
     def _tell_failure(self, text: str) -> None:
         """Once a minute, or when it is another one."""

@@ -19,6 +19,7 @@ from typing import Any
 import bus.exchange  # noqa: F401 (before gRPC is imported by anything: it leaves it TLS 1.3 only)
 from bus.edge.endpoint import parse_endpoint
 from bus.engines.logs import RotatingLog
+from bus.engines.postgres_environment import take_variables
 from bus.exchange import export_telemetry
 from bus.up.layout import Facts, Layout
 from bus.up.running import FAILURES, Options, Running
@@ -52,6 +53,7 @@ def supervise(layout: Layout, options: Options, tell: Callable[[dict[str, Any]],
     """Run until SIGINT or SIGTERM; False when it could not start, which `tell` says. Called in the main thread."""
     # Blocked before any thread starts: the signals wait for sigtimedwait below, whoever gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    take_variables()
     began = time.monotonic()
     with contextlib.ExitStack() as log:
         handler: _LogHandler | None = None
