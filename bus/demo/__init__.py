@@ -2,12 +2,10 @@
 
     nation      who there is, and who may ask whom
     operator    who registers it: changes, tokens, what is in force
-    fence       a process that can open its own files only (Linux Landlock)
-    parties     the ministries' processes, each behind its fence
-    ministry    such a process: it enrols itself, then becomes its adapter
+    parties     the ministries' processes, each behind its fence (bus.nation)
     world       instance, second broker and parties together, from start to end
     start  story  changes  attacks  proof     the five steps; each only claims what it then checks
-    traffic  rotation  clocks  outage         calls that go on, and what happens meanwhile
+    traffic  rotation  outage                 calls that go on, and what happens meanwhile
     forge  dishonest    what the attacks are made with
     records  command    calls as a broker's journal has them; the commands that anybody has
     report  screen      what was claimed and found; how it is shown

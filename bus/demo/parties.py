@@ -1,7 +1,7 @@
 """The ministries' processes: each has a home of its own and is fenced in it, before it runs any code of its own.
 
     <instance>/subsystems/<name>/     0700
-      config.yaml, tls, *.pem ...     made by itself, when it enrols (bus.demo.ministry)
+      config.yaml, tls, *.pem ...     made by itself, when it enrols (bus.nation.member)
       snapshot.bin                    its part of the policy, delivered by the publisher
       data/                           its database
 
@@ -9,43 +9,27 @@ A child ends with this process (bus.engines.tether). What it writes to stderr go
 """
 
 import contextlib
-import json
 import os
 import select
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from bus.demo import fence
 from bus.demo.report import DemoError
 from bus.engines import tether
+from bus.engines.supervisor import EngineError
+from bus.nation import behind
 
 __all__ = ["Party", "await_ready", "end", "launch", "openable"]
 
 READY_S: Final = 60.0
 END_S: Final = 10.0
-_MINISTRY: Final = "bus.demo.ministry"
-_PACKAGES: Final = ("adapters", "buf", "bus", "govbus", "native", "pki", "vn")
-_SYSTEM: Final = ("/bin", "/etc", "/lib", "/lib64", "/proc", "/sys", "/usr")
-# Says of each path named whether it could be opened, as JSON.
-_TRY: Final = """
-import errno, json, os, sys
-found = {}
-for path in sys.argv[1:]:
-    try:
-        os.close(os.open(path, os.O_RDONLY))
-        found[path] = "opened"
-    except OSError as error:
-        found[path] = errno.errorcode[error.errno]
-print(json.dumps(found))
-"""
+_MEMBER: Final = "bus.nation.member"
 
 
 @dataclass(slots=True)
@@ -66,17 +50,16 @@ class Party:
 
 def launch(party: Party, module: str, *, token: str, with_state: bool) -> None:
     """Start its process, which enrols with `token` if there is one; await_ready says when it serves."""
-    command = [sys.executable, "-m", _MINISTRY, str(party.folder), module]
+    command = [sys.executable, "-I", "-B", "-m", _MEMBER, str(party.folder), module]
     if with_state:
         command += ["--state", str(party.folder / "data")]
     with party.log.open("wb") as log:
         process = party.process = subprocess.Popen(
-            _tethered(_fenced(party, command)),
+            _tethered(behind.fenced(party.folder, command)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            cwd=party.folder,
-            env=_environment(party),
+            env=behind.environment(party.folder),
             start_new_session=True,  # a Ctrl-C in the terminal is the demonstration's to answer
         )
     assert process.stdin is not None  # noqa: S101 - asked for above
@@ -110,21 +93,12 @@ def end(parties: Sequence[Party]) -> dict[str, int]:
     return {party.path: _await_end(party) for party in running}
 
 
-def openable(party: Party, files: Sequence[Path]) -> dict[str, str]:
+def openable(party: Party, files: Sequence[Path]) -> Mapping[str, str]:
     """What happens when a process fenced in as this party opens each file: "opened", or the error's name."""
-    command = [sys.executable, "-I", "-S", "-c", _TRY, *map(str, files)]
-    ran = subprocess.run(
-        _fenced(party, command),
-        capture_output=True,
-        cwd=party.folder,
-        env=_environment(party),
-        timeout=READY_S,
-        check=False,
-    )
-    if ran.returncode != 0:
-        raise DemoError(f"a process could not be fenced in as {party.path}; look at {party.folder}")
-    found: dict[str, str] = json.loads(ran.stdout)
-    return found
+    try:
+        return behind.openable(party.folder, files)
+    except EngineError as error:
+        raise DemoError(str(error)) from error
 
 
 def _send(party: Party, number: int) -> None:
@@ -149,25 +123,3 @@ def _await_end(party: Party) -> int:
 
 def _tethered(command: list[str]) -> list[str]:
     return [sys.executable, "-I", "-S", str(Path(tether.__file__)), str(os.getpid()), *command]
-
-
-def _fenced(party: Party, command: list[str]) -> list[str]:
-    """`command` behind the fence, or as it is where the kernel offers none."""
-    if not fence.landlock_version():
-        return command
-    script = str(Path(fence.__file__))
-    return [sys.executable, "-I", "-S", script, str(party.folder), *_readable(), "--", *command]
-
-
-def _readable() -> list[str]:
-    """The system, Python, and the installed packages: code that everybody has, no data."""
-    found = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *_SYSTEM}
-    for name in _PACKAGES:
-        spec = find_spec(name)
-        found.update(spec.submodule_search_locations or () if spec else ())
-    return sorted(found)
-
-
-def _environment(party: Party) -> dict[str, str]:
-    kept = {name: value for name in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH") if (value := os.environ.get(name))}
-    return kept | {"HOME": str(party.folder), "TMPDIR": str(party.folder), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -12,8 +12,6 @@ from typing import Final
 
 from cryptography import x509
 
-from bus.demo.clocks import settle_soon
-from bus.demo.fence import landlock_version
 from bus.demo.nation import LISTENING, MIRROR, MODULES, OTHER_BROKER, PORTAL, SUBSYSTEMS, TAX, founding
 from bus.demo.parties import openable
 from bus.demo.report import DemoError, Report
@@ -21,6 +19,8 @@ from bus.demo.screen import Screen
 from bus.demo.world import World
 from bus.edge.ports import keep_ports
 from bus.exchange.errors import CallError
+from bus.nation.clocks import settle_soon
+from bus.nation.fence import landlock_version
 from bus.registry.enrolment_client import AlreadyEnrolled, enrol
 from bus.up.report import State, look
 from bus.up.running import now_ms

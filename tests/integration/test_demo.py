@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from bus.demo.fence import landlock_version
 from bus.demo.parties import Party, openable
 from bus.demo.report import Report
 from bus.demo.story import masked
+from bus.nation.fence import landlock_version
 from tests.integration.conftest import Demonstration
 
 GOVBUS = [sys.executable, "-c", "from bus.cli import main; main()"]

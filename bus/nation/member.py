@@ -1,6 +1,6 @@
-"""A ministry's process: it enrols itself with the token on its standard input, then becomes its adapter.
+"""A member's process: it enrols itself with the token on its standard input, then becomes its program.
 
-    python -m bus.demo.ministry HOME MODULE ARGUMENTS... < token
+    python -I -B -m bus.nation.member HOME MODULE ARGUMENTS... < token
 
 Keys are made here, behind the fence, and never leave HOME. Without a token it has enrolled before. What follows is the
 adapter's own program, with HOME/config.yaml as its configuration.
@@ -13,8 +13,9 @@ from pathlib import Path
 
 from bus.registry.enrolment_client import AlreadyEnrolled, enrol  # isort: skip - before gRPC, see bus.exchange.tls
 
-from bus.demo.clocks import settle_soon
+
 from bus.exchange.errors import CallError
+from bus.nation.clocks import settle_soon
 from pki.enrolment import TokenMalformed
 
 __all__: list[str] = []
@@ -29,7 +30,7 @@ def main() -> None:
             settle_soon(Path(home))
         except (TokenMalformed, AlreadyEnrolled, CallError) as error:
             sys.exit(f"cannot enrol: {error}")
-    command = [sys.executable, "-m", module, "--config", str(Path(home) / "config.yaml"), *arguments]
+    command = [sys.executable, "-I", "-B", "-m", module, "--config", str(Path(home) / "config.yaml"), *arguments]
     os.execv(command[0], command)  # noqa: S606 (our own command, from an argument list)
 
 

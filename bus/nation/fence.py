@@ -1,11 +1,13 @@
 """Run as a script, in the child's place: give up every file but those named, then become the program.
 
     python -I -S fence.py OWN-DIRECTORY READABLE... -- COMMAND...
+    python -I -S fence.py OWN-DIRECTORY --open -- COMMAND...
 
 Landlock (landlock(7), Linux 5.13): the kernel refuses everything that no rule allows, to root as well, to children as
-well, and for good. OWN-DIRECTORY may be read and written, READABLE paths may be read and executed. It also stops the
-process from looking into others' memory. Where the kernel has no Landlock, `landlock_version` is 0 and nobody should
-claim that processes of one user are apart.
+well, and for good. OWN-DIRECTORY may be read and written, and is where the program starts; READABLE paths may be read
+and executed. It also stops the process from looking into others' memory. Where the kernel has no Landlock,
+`landlock_version` is 0, `--open` starts the program without a fence, and nobody should claim that processes of one user
+are apart.
 """
 
 import ctypes
@@ -70,7 +72,10 @@ def _call(libc: ctypes.CDLL, number: int, *arguments: object) -> int:
 def main() -> None:
     """Enclose and exec."""
     split = sys.argv.index("--")
-    enclose(sys.argv[1], sys.argv[2:split])
+    own, readable = sys.argv[1], sys.argv[2:split]
+    os.chdir(own)
+    if readable != ["--open"]:
+        enclose(own, readable)
     command = sys.argv[split + 1 :]
     os.execv(command[0], command)  # noqa: S606 (our own command, from an argument list)
 

@@ -1,0 +1,17 @@
+"""A nation on one machine: members beside an instance, each a process of its own with its own home, keys and database.
+
+    members     who there is, what each offers and holds, who may ask whom for which purpose: a table
+    founding    what of it the registry does not know yet, as changes
+    settled     what a nation was made with, remembered in the state directory
+    places      where everything of it lies
+    fence       a process that can open its own files only (Linux Landlock)
+    behind      commands behind that fence, with an environment that has nothing of the caller's
+    member      such a process, which enrols itself and then becomes its program
+    server      the ministries' own PostgreSQL: one database and one role a member
+    running     one member, kept alive
+    part        all of it as a part of a running instance
+
+`govbus up --nation` starts it, and every later `govbus up` of the same state directory. Members' programs are processes
+that are met over gRPC only, as everywhere in `bus`. For those who build on a running nation, places and members are all
+that is needed: `home(layout, path)` has a `config.yaml` that `bus.exchange` takes, `socket(layout)` is the portal's.
+"""

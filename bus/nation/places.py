@@ -1,0 +1,35 @@
+"""Where a nation lies in an instance's state directory.
+
+<state>/nation/nation.json        bus.nation.settled
+              /postgres/          the ministries' server: bus.engines.postgres
+              /logs/<name>.log    what a member's process says, 0600
+<state>/subsystems/<name>/        0700, a member's home, all of its own that its process may open
+              config.yaml, tls, *.pem    made by itself, when it enrols (bus.nation.member)
+              snapshot.bin        its part of the policy, delivered by the publisher
+              database            0600, where its database is: one libpq conninfo, written before each of its starts
+"""
+
+from pathlib import Path
+from typing import Final
+
+from bus.up.layout import Layout
+
+__all__ = ["CONFIG", "DATABASE", "home", "log_file", "nation_directory"]
+
+CONFIG: Final = "config.yaml"
+DATABASE: Final = "database"
+
+
+def nation_directory(layout: Layout) -> Path:
+    """What of a nation is nobody's home."""
+    return layout.state / "nation"
+
+
+def home(layout: Layout, path: str) -> Path:
+    """A member's home."""
+    return layout.state / "subsystems" / path.replace("/", ".")
+
+
+def log_file(layout: Layout, path: str) -> Path:
+    """What a member's process says."""
+    return nation_directory(layout) / "logs" / f"{path.replace('/', '.')}.log"
