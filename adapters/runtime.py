@@ -32,12 +32,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import grpc
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
-from adapters.source import Source
+from adapters.source import Runs
 from bus.exchange.channel import Channel
 from bus.exchange.tls import TlsError
 from native.snapshot import SnapshotError
 from pki.errors import ProfileError
+from pki.files import read_private
 from pki.identity import parse_spiffe_id
 
 __all__ = [
@@ -47,6 +50,7 @@ __all__ = [
     "asking_for",
     "calling",
     "fixed_text",
+    "load_database",
     "program",
     "serve_until_told",
     "state_folder",
@@ -66,17 +70,35 @@ def program(main: Callable[[list[str]], int]) -> NoReturn:
         sys.exit(main(sys.argv[1:]))
     except (CannotStart, ConfigError, TlsError, SnapshotError, ProfileError, OSError) as error:
         sys.exit(f"cannot start: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped before it served")
     except sqlite3.Error as error:
         sys.exit(f"cannot start: the database in the state folder cannot be used ({error}); give another folder")
 
 
-def argument_parser(description: str, *, with_state: bool = True) -> argparse.ArgumentParser:
+def argument_parser(
+    description: str, *, with_state: bool = True, with_database: bool = False
+) -> argparse.ArgumentParser:
     """The arguments that adapters share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", type=Path, required=True, help="the subsystem's file, see bus/exchange/config.py")
     if with_state:
         parser.add_argument("--state", type=Path, required=True, help="folder of this adapter's database")
+    if with_database:
+        text = "a file, 0600, with the libpq URL or key=value line of this program's own PostgreSQL database"
+        parser.add_argument("--database", type=Path, required=True, help=text)
     return parser
+
+
+def load_database(path: Path) -> str:
+    """What --database names: where a program's database is, with its password, so nobody else may read the file."""
+    try:
+        dsn = read_private(path).decode().strip()
+        if conninfo_to_dict(dsn).get("dbname"):
+            return dsn
+    except (UnicodeDecodeError, psycopg.ProgrammingError):
+        pass  # its text would quote the password
+    raise CannotStart(f"{path} names no database; put one line there, such as postgresql://ROLE:PASSWORD@HOST/NAME")
 
 
 def state_folder(path: Path) -> Path:
@@ -86,7 +108,7 @@ def state_folder(path: Path) -> Path:
     return path
 
 
-async def serve_until_told(config: Path, *servicers: Registration, source: Source[Any, Any] | None = None) -> None:
+async def serve_until_told(config: Path, *servicers: Registration, source: Runs | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Says on standard output when and where it listens.
 
     A source runs as long as its servicers; while what lies behind it is away, health says NOT_SERVING.

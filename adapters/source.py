@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 import grpc
 
-__all__ = ["Context", "Page", "Row", "Source", "Told", "Values"]
+__all__ = ["Context", "Page", "Row", "Runs", "Source", "Told", "Values"]
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Row = Mapping[str, Any]
@@ -41,11 +41,15 @@ class Page:
     next_token: str
 
 
-class Source(Protocol[_One, _Many]):
-    """See the module's text for what each promises. `_One` and `_Many` are the kind's own declared questions."""
+class Runs(Protocol):
+    """What runs as long as the servicers that ask it."""
 
     def running(self, told: Told) -> AbstractAsyncContextManager[None]:
         """For the block it may be asked. CannotStart if the first look finds that it cannot be used."""
+
+
+class Source(Runs, Protocol[_One, _Many]):
+    """See the module's text for what each promises. `_One` and `_Many` are the kind's own declared questions."""
 
     async def fetch_one(self, context: Context, question: _One, values: Values) -> Row | None:
         """The one row, None if there is none."""

@@ -56,11 +56,12 @@ class Connections:
         return await AsyncConnection.connect(self._dsn, autocommit=True, **_options("watch"))
 
     @asynccontextmanager
-    async def lend(self, seconds: float) -> AsyncIterator[AsyncConnection[DictRow]]:
-        """A connection in a read-only transaction. DatabaseAway, or psycopg_pool.PoolTimeout when all are taken."""
+    async def lend(self, seconds: float, *, writes: bool) -> AsyncIterator[AsyncConnection[DictRow]]:
+        """A connection in a transaction, committed at the end. DatabaseAway, or psycopg_pool.PoolTimeout: all taken."""
         if self._pool is None:
             raise DatabaseAway
         async with self._pool.connection(timeout=seconds) as connection:
+            await connection.set_read_only(not writes)
             yield connection
 
     async def renew(self) -> None:
@@ -113,7 +114,6 @@ class Connections:
             min_size=self._size,
             max_size=self._size,
             max_waiting=WAITING_EACH * self._size,
-            configure=_configure,
             open=False,
         )
         await self._pool.open()
@@ -136,7 +136,3 @@ async def _close_in_order(connection: AsyncConnection[DictRow]) -> None:
             await connection.rollback()
     finally:
         await connection.close()
-
-
-async def _configure(connection: AsyncConnection[DictRow]) -> None:
-    await connection.set_read_only(True)

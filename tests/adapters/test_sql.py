@@ -30,8 +30,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from adapters.runtime import CannotStart
-from adapters.sql import PagedStatement, SqlSource, Statement
-from adapters.sql import source as source_module
+from adapters.sql import PagedStatement, SqlSource, Statement, transactions
 from bus.engines.postgres import Postgres
 from bus.engines.postgres_database import Database
 
@@ -56,7 +55,7 @@ async def asker(filled: Database) -> AsyncIterator[Asker]:
 def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(source_module, "_tracer", provider.get_tracer("source"))
+    monkeypatch.setattr(transactions, "_tracer", provider.get_tracer("source"))
     monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
     yield exporter
     provider.shutdown()
