@@ -46,6 +46,8 @@ class Launch:
     command: Sequence[str]
     environment: Mapping[str, str]
     descriptors: tuple[int, ...] = ()
+    stdin: bytes = field(default=b"", repr=False)
+    """What it reads on its standard input before the end: for what nobody may see on a command line."""
 
 
 @dataclass(slots=True)
@@ -168,12 +170,13 @@ class Supervisor:
     def _launch(self) -> "subprocess.Popen[bytes]":
         launch = self._prepare()
         output, child_output = os.pipe2(os.O_CLOEXEC)
+        given = _readable(launch.stdin)
         try:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", _TETHER, str(os.getpid()), *launch.command],
                 env=dict(launch.environment),
                 pass_fds=launch.descriptors,
-                stdin=subprocess.DEVNULL,
+                stdin=given,
                 stdout=child_output,
                 stderr=child_output,
                 start_new_session=True,  # a Ctrl-C in the terminal is ours to answer, in order
@@ -182,7 +185,7 @@ class Supervisor:
             os.close(output)
             raise
         finally:
-            for descriptor in (child_output, *launch.descriptors):
+            for descriptor in (child_output, given, *launch.descriptors):
                 os.close(descriptor)
         self._log.follow(os.fdopen(output, "rb", buffering=0))
         with self._state.changed:
@@ -254,6 +257,16 @@ class Supervisor:
         with self._state.changed:
             self._state.failure = text
             self._state.changed.notify_all()
+
+
+def _readable(data: bytes) -> int:
+    """A descriptor at whose start `data` stands, on no disk."""
+    if not data:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.memfd_create("govbus-stdin", os.MFD_CLOEXEC)
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _describe(code: int) -> str:
