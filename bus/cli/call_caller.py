@@ -6,7 +6,7 @@ A home that no publisher reaches gets its newest part through the bus (`newest`)
 """
 
 import asyncio
-import time
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,12 +20,24 @@ from bus.cli.output import Unable
 from bus.exchange.fetch import SnapshotFetcher
 from bus.exchange.signing_key import SigningKeyFile
 from bus.exchange.trust import SnapshotFile, SnapshotView
+from bus.up.clock import now_ms
 from bus.up.layout import Layout
 from native.snapshot import SnapshotError
 from pki.errors import ProfileError
 from pki.identity import IdentityError, SubsystemId, parse_spiffe_id
 
-__all__ = ["Caller", "NotPermitted", "Permitted", "caller_at", "choose", "home_of", "newest", "provider_identity"]
+__all__ = [
+    "Caller",
+    "NotPermitted",
+    "Permitted",
+    "caller_at",
+    "choose",
+    "coming_start",
+    "home_of",
+    "newest",
+    "provider_identity",
+    "starts_in",
+]
 
 _CONFIG: Final = "config.yaml"
 _FETCH_S: Final = 5.0
@@ -62,14 +74,18 @@ class Caller:
 
     def permitted(self) -> list[Permitted]:
         """What its snapshot lists for it and is in force now, by method."""
-        now_ms = time.time_ns() // 1_000_000
+        at_ms = now_ms()
         found = [
             self._entry(method, grant.provider, grant.grant_id, grant.purposes, grant.not_after_ms)
             for grant in self.view.grants_of(self.config.identity.spiffe_id)
-            if grant.not_before_ms <= now_ms <= grant.not_after_ms
+            if grant.not_before_ms <= at_ms <= grant.not_after_ms
             for method in grant.methods
         ]
         return sorted(found, key=lambda one: (one.method, one.provider, one.grant))
+
+    def key_starts_ms(self) -> int | None:
+        """When its signing key starts, as its snapshot has it; None for a key that has, or that is not in there."""
+        return coming_start(self.view, self.config.identity.signing_key)
 
     def _entry(self, method: str, provider: str, grant: str, purposes: tuple[str, ...], not_after_ms: int) -> Permitted:
         record, subsystem = self.view.method(method), self.view.subsystem(provider)
@@ -82,6 +98,17 @@ class Caller:
             not_after_ms=not_after_ms,
             provider_active=subsystem is not None and subsystem.active,
         )
+
+
+def coming_start(view: SnapshotView, signing_key: Path) -> int | None:
+    """When the key in this file starts, if it has not; a new key starts some seconds after it was registered."""
+    known = view.key(SigningKeyFile(signing_key).key_id)
+    return known.not_before_ms if known is not None and known.not_before_ms > now_ms() else None
+
+
+def starts_in(starts_ms: int) -> int:
+    """Whole seconds until then, rounded up: after so many it has started."""
+    return max(0, math.ceil((starts_ms - now_ms()) / 1000))
 
 
 def home_of(home: Path | None, layout: Layout, path: str | None) -> Path:

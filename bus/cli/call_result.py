@@ -16,7 +16,7 @@ import typer
 from bus.exchange import snapshot_as_of  # isort: skip - before gRPC
 from bus.exchange.errors import CallError, ProviderError, RefusedLocally  # isort: skip - before gRPC
 
-from bus.cli.call_caller import Caller
+from bus.cli.call_caller import Caller, starts_in
 from bus.cli.call_json import show_json
 from bus.cli.output import NEGATIVE, echo_json
 from bus.edge.policy_pem import parse_signing_key_pem
@@ -25,6 +25,8 @@ from bus.evidence.bundle import encode_bundle
 from bus.evidence.export import bundle_of_call
 from bus.exchange.config import ConfigError, Identity
 from bus.exchange.evidence import CallEvidence
+from bus.exchange.reasons import Reason
+from bus.up.report_parts import iso
 from native.codec import decode_receipt, decode_request_header
 from native.snapshot import SnapshotError
 from pki.errors import ProfileError
@@ -50,21 +52,21 @@ def tell(outcome: Outcome, caller: Caller, evidence: Path | None, as_json: bool)
     """Print it, write the evidence, and say the exit code."""
     rests_on = _write_evidence(evidence, outcome, caller) if evidence else None
     if as_json:
-        echo_json(_document(outcome, rests_on))
+        echo_json(_document(outcome, rests_on, caller))
     elif outcome.error is None and not outcome.stream:  # a stream's answers were printed as they came
         typer.echo(show_json(outcome.answers[0]))
     if outcome.error is None:
         return 0
-    typer.echo(f"govbus: {_line(outcome.error, outcome)}", err=True)
+    typer.echo(f"govbus: {_line(outcome.error, outcome)}{_start(outcome.error, caller)}", err=True)
     return NEGATIVE if isinstance(outcome.error, ProviderError) else REFUSED
 
 
-def _document(outcome: Outcome, rests_on: dict[str, Any] | None) -> dict[str, Any]:
+def _document(outcome: Outcome, rests_on: dict[str, Any] | None, caller: Caller) -> dict[str, Any]:
     error, evidence = outcome.error, outcome.evidence
     found: dict[str, Any] = {
         "status": error.code().name if error else "OK",
         "milliseconds": round(outcome.milliseconds, 1),
-        "error": _error(error) if error else None,
+        "error": _error(error, caller) if error else None,
         "call": _call(evidence) if evidence else None,
         "receipt": _receipt(evidence) if evidence and evidence.receipt else None,
         "evidence": rests_on,
@@ -74,9 +76,10 @@ def _document(outcome: Outcome, rests_on: dict[str, Any] | None) -> dict[str, An
     return found | {"answer": outcome.answers[0] if outcome.answers else None}
 
 
-def _error(error: CallError) -> dict[str, Any]:
+def _error(error: CallError, caller: Caller) -> dict[str, Any]:
     found = error.meaning
     return {
+        "key_starts": iso(_coming(error, caller)),
         "said_by": _said_by(error),
         "reason": str(error.reason) if error.reason else None,
         "text": error.details(),
@@ -100,6 +103,20 @@ def _line(error: CallError, outcome: Outcome) -> str:
     provisional = " What was printed is provisional." if outcome.stream and outcome.answers else ""
     named = f" Request {error.request_id}." if error.request_id else ""
     return f"{who}: {show_json(said)[1:-1]}{provisional}{named}"
+
+
+def _start(error: CallError, caller: Caller) -> str:
+    """When the caller's key starts, if that is what the refusal is about."""
+    starts_ms = _coming(error, caller)
+    if starts_ms is None:
+        return ""
+    return f" This home's key starts at {iso(starts_ms)}, in {starts_in(starts_ms)} s."
+
+
+def _coming(error: CallError, caller: Caller) -> int | None:
+    if error.reason not in (Reason.KEY_NOT_VALID, Reason.KEY_UNKNOWN):
+        return None
+    return caller.key_starts_ms()
 
 
 def _call(evidence: CallEvidence) -> dict[str, str]:

@@ -15,8 +15,10 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from bus.exchange import ConfigError  # isort: skip - before gRPC
 from bus.exchange.errors import CallError  # isort: skip - before gRPC
 
+from bus.cli.call_caller import caller_at, starts_in
 from bus.cli.output import Unable, echo_json, error_lines
 from bus.cli.registry_open import Operator, Reason, now_ms, open_registry
 from bus.cli.up import JsonOption, StateOption, layout_of
@@ -28,6 +30,8 @@ from bus.registry.fold import Act
 from bus.registry.refusal import Refusal
 from bus.registry.service_run import ENROLMENT_PORT
 from bus.up.layout import Layout
+from bus.up.report_parts import iso
+from native.snapshot import SnapshotError
 from pki.enrolment import TokenMalformed
 from pki.trust import TrustBundle
 
@@ -122,7 +126,18 @@ def enrol(
             echo_json({"subsystem": subsystem, "config": str(config), "certificate": certificate, "signing_key": key})
             return
         typer.echo(f"{credentials.subsystem.path} is enrolled; its runtime reads {config}")
-        typer.echo("the signing key starts within 12 seconds", err=True)
+        typer.echo(_first_call(config), err=True)
+
+
+def _first_call(config: Path) -> str:
+    """From when on it can call. Before that its calls are refused: KEY_NOT_VALID."""
+    try:
+        starts_ms = caller_at(config.parent).key_starts_ms()
+    except (Unable, ConfigError, SnapshotError, OSError):  # what was enrolled stands; its use will say what is wrong
+        starts_ms = None
+    if starts_ms is None:
+        return "the signing key starts within 12 seconds; until then calls are refused"
+    return f"the signing key starts at {iso(starts_ms)}, in {starts_in(starts_ms)} s; until then calls are refused"
 
 
 def _kept_address(home: Path) -> str:

@@ -5,13 +5,14 @@ lies elsewhere is named, and then a ledger too, if one has it.
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bus.cli.output import Unable, echo_json, error_lines
+from bus.cli.places import Places, recorded_places
 from bus.cli.snapshot import read_policy_key
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.evidence.bundle import Bundle, encode_bundle
@@ -19,7 +20,6 @@ from bus.evidence.export import Body, NotInJournal, export_call, parse_request_i
 from bus.ledger.checkpoint import LedgerInconsistent
 from bus.ledger.reader import EntryUnknown, LedgerReader
 from bus.ledger.tree import TreeDamaged
-from bus.up.layout import Layout
 from native.codec import decode_admission
 from native.journal import JournalDamaged
 from pki.files import write_atomic
@@ -36,14 +36,6 @@ app = typer.Typer(no_args_is_help=True, help="Export one call's evidence.")
 @app.callback()
 def root() -> None:
     """Export one call's evidence."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Where the call may stand, and the ledger that may have it."""
-
-    journals: tuple[Path, ...]
-    ledger: Path | None
 
 
 @app.command()
@@ -74,12 +66,14 @@ def export(
 ) -> None:
     """Write the evidence of one call. Bodies are the holders': the journal has none."""
     with error_lines():
-        places = _places(layout_of(state), journal, ledger, without_ledger)
+        if without_ledger and ledger is not None:
+            raise Unable("give --ledger or --without-ledger, not both")
+        places = recorded_places(layout_of(state), journal, ledger)
         try:
             wanted = parse_request_id(request_id)
             bodies = _body(request_body), _body(response_body)
             bundle = _found(wanted, places, snapshot, policy_key, bodies)
-            if places.ledger is not None:
+            if places.ledger is not None and not without_ledger:
                 bundle = _proved(bundle, LedgerReader.open(places.ledger))
         except (NotInJournal, JournalDamaged, TreeDamaged, LedgerInconsistent, ValueError) as error:
             raise Unable(str(error)) from error
@@ -91,19 +85,9 @@ def export(
         typer.echo(f"wrote {target}; check it with: govbus verify {target}")
 
 
-def _places(layout: Layout, journal: Path | None, ledger: Path | None, without_ledger: bool) -> _Places:
-    if without_ledger and ledger is not None:
-        raise Unable("give --ledger or --without-ledger, not both")
-    if journal is not None:
-        return _Places((journal,), ledger)
-    facts = layout.expect()
-    journals = tuple(layout.broker_home(path) / "journal" for path in layout.broker_paths(facts))
-    return _Places(journals, None if without_ledger else ledger or layout.ledger)
-
-
 def _found(
     request_id: bytes,
-    places: _Places,
+    places: Places,
     snapshot: Path | None,
     policy_key: Path | None,
     bodies: tuple[Body | None, Body | None],

@@ -1,18 +1,28 @@
-"""`govbus explain ID`: what happened to one call, for a person who asks about it."""
+"""`govbus explain ID`: what happened to one call, for a person who asks about it.
+
+The operator's: of a refusal it tells what the registry knew at that time, which the caller is not told.
+"""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bus.cli.explain_registry import known_of
 from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines, print_table
+from bus.cli.places import recorded_places
+from bus.cli.registry_open import open_registry
 from bus.cli.up import JsonOption, StateOption, layout_of
+from bus.engines.supervisor import EngineError
 from bus.evidence.explain import Happening, explain_call
 from bus.evidence.export import parse_request_id
 from bus.ledger.checkpoint import LedgerInconsistent
 from bus.ledger.reader import LedgerReader
 from bus.ledger.tree import TreeDamaged
+from bus.registry.event import LogBroken
+from bus.registry.registry import Registry
 from bus.up.layout import Layout
 from bus.up.report import iso
 from native.journal import JournalDamaged
@@ -40,8 +50,12 @@ def explain(
         notice.start()
         try:
             wanted = parse_request_id(request_id)
-            journals, kept = _places(layout_of(state), journal, ledger)
-            found = explain_call(wanted, journals, LedgerReader.open(kept) if kept is not None else None)
+            layout = layout_of(state)
+            places = recorded_places(layout, journal, ledger)
+            kept = places.ledger if places.ledger is not None and (ledger or places.ledger.exists()) else None
+            found = explain_call(wanted, places.journals, None if kept is None else LedgerReader.open(kept))
+            if journal is None:
+                found = _told(layout, found)
         except (JournalDamaged, TreeDamaged, LedgerInconsistent, ValueError) as error:
             raise Unable(str(error)) from error
         finally:
@@ -50,18 +64,31 @@ def explain(
     raise typer.Exit(0 if found else NEGATIVE)
 
 
-def _places(layout: Layout, journal: Path | None, ledger: Path | None) -> tuple[tuple[Path, ...], Path | None]:
-    if journal is not None:
-        return (journal,), ledger
-    facts = layout.expect()
-    journals = tuple(layout.broker_home(path) / "journal" for path in layout.broker_paths(facts))
-    return journals, ledger or (layout.ledger if layout.ledger.exists() else None)
+def _told(layout: Layout, found: list[Happening]) -> list[Happening]:
+    """With what the registry knew at each refusal; as it is where the registry cannot be read."""
+    if not any(one.refused for one in found):
+        return found
+    try:
+        with open_registry(layout) as registry:
+            return [_known(registry, one) for one in found]
+    except (EngineError, LogBroken) as error:
+        typer.echo(f"what the registry knew is not told: {error}", err=True)
+        return found
+
+
+def _known(registry: Registry, one: Happening) -> Happening:
+    if one.refused is None or one.time_ms is None:
+        return one
+    known = known_of(registry.state_at_time(one.time_ms), one.refused, one.time_ms)
+    return replace(one, registry=known)
 
 
 def _tell(request_id: bytes, found: list[Happening], as_json: bool) -> None:
     if as_json:
         life = [
-            {"time": iso(one.time_ms), "who": one.who, "what": one.what, "details": list(one.details)} for one in found
+            {"time": iso(one.time_ms), "who": one.who, "what": one.what, "details": list(one.details)}
+            | ({"registry": list(one.registry)} if one.registry else {})
+            for one in found
         ]
         echo_json({"request_id": request_id.hex(), "life": life})
         return
@@ -72,7 +99,14 @@ def _tell(request_id: bytes, found: list[Happening], as_json: bool) -> None:
             err=True,
         )
         return
-    rows = [(iso(one.time_ms) or "", one.who, "; ".join((one.what, *one.details))) for one in found]
+    rows = [
+        (
+            iso(one.time_ms) or "",
+            one.who,
+            "; ".join((one.what, *one.details, *(f"registry: {said}" for said in one.registry))),
+        )
+        for one in found
+    ]
     print_table(("when", "who", "what"), rows)
     typer.echo(f"spans of the call have the attribute govbus.request_id={request_id.hex()}", err=True)
     if any(one.admitted for one in found):

@@ -32,7 +32,8 @@ __all__ = ["NEGATIVE", "UNABLE", "PipeConsole", "Unable", "echo_json", "error_li
 
 NEGATIVE = 1
 UNABLE = 2
-_FILE_WIDTH = 200
+_FILE_WIDTH = 100_000
+"""Characters; nothing that a registry keeps is as long."""
 
 
 class Unable(Exception):
@@ -91,7 +92,10 @@ class PipeConsole(Console):
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
-    """A table on stdout: folded to a terminal's width, wide when it goes to a file; nothing is ever cut off."""
+    """A table on stdout: folded to a terminal's width, a line for each row elsewhere; nothing is ever cut off.
+
+    What reads a pipe looks for whole names, whatever width COLUMNS says the terminal has.
+    """
     console = PipeConsole(markup=False, highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in columns:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -54,6 +54,8 @@ Operator = Annotated[
 ]
 Reason = Annotated[str, typer.Option(help="Why; recorded for ever, so name no person.")]
 At = Annotated[int | None, typer.Option(min=1, help="As it was right after this position of the log.")]
+
+_LIMITS: Final = frozenset({"calls_per_second", "burst", "calls_per_day", "bytes_per_day"})
 
 Changes = Sequence[Change] | tuple[Sequence[Change], Mapping[bytes, bytes]]
 
@@ -115,7 +117,7 @@ def list_entries(entries: Mapping[str, Any], columns: Sequence[str], as_json: bo
     if as_json:
         echo_json(found)
         return
-    print_table(("name", *columns), [(one["name"], *(_text(one[column]) for column in columns)) for one in found])
+    print_table(("name", *columns), [(one["name"], *(_shown(column, one) for column in columns)) for one in found])
 
 
 def show_entry(entries: Mapping[str, Any], name: str, what: str, as_json: bool) -> None:
@@ -126,7 +128,7 @@ def show_entry(entries: Mapping[str, Any], name: str, what: str, as_json: bool) 
     if as_json:
         echo_json(found)
     else:
-        print_table(("", ""), [(key, _text(value)) for key, value in found.items()])
+        print_table(("", ""), [(key, _shown(key, found)) for key in found])
 
 
 def digest_like(entries: Mapping[bytes, Any], text: str, what: str) -> bytes:
@@ -158,6 +160,13 @@ def _field(name: str, value: Any) -> tuple[str, Any]:
     if name.endswith("_ms") and (value is None or value > 10**11):
         return name.removesuffix("_ms"), iso(value)
     return name, plain(value)
+
+
+def _shown(name: str, entry: Mapping[str, Any]) -> str:
+    """One field for people: a limit of 0 is none."""
+    if name in _LIMITS and entry[name] == 0:
+        return "as many as in a second" if name == "burst" and entry["calls_per_second"] else "no limit"
+    return _text(entry[name])
 
 
 def _text(value: Any) -> str:

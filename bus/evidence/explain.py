@@ -43,6 +43,10 @@ class Happening:
     details: tuple[str, ...] = ()
     admitted: bool = False
     """From here on there is evidence to export."""
+    refused: RequestHeader | None = None
+    """What was asked, of a refusal."""
+    registry: tuple[str, ...] = ()
+    """What the registry knew at that time, of a refusal; from whoever can read it."""
 
 
 def explain_call(request_id: bytes, journals: Iterable[Path], ledger: LedgerReader | None) -> list[Happening]:
@@ -116,6 +120,7 @@ def _refused(found: RefusedRequest) -> Happening:
         _path(refusal.broker),
         f"refused it: {name}",
         (told.text, told.remedy, "the provider never saw it"),
+        refused=found.request,
     )
 
 

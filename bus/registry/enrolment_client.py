@@ -85,7 +85,11 @@ def enrol(
     token = parse_token(token_text)
     files.ensure_private_directory(directory)
     if (directory / "tls").exists():
-        raise AlreadyEnrolled(f"{directory} holds credentials already; renew them, or enrol into an empty directory")
+        raise AlreadyEnrolled(
+            f"{directory} holds credentials already: a program that runs from its config.yaml renews the certificate by"
+            f" itself, `govbus key rotate {directory}` makes a new signing key; to join anew, where the certificate has"
+            " ended or a key was lost, enrol into an empty directory with a token of `govbus token issue --again`"
+        )
     now_ms = clock_ms()
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     bundle = _verified_bundle(token, now, timeout)

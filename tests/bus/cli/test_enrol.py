@@ -28,11 +28,15 @@ def test_newcomer_joins_by_token_and_calls_through_the_bus(
         file = tmp_path / "token"
         file.write_text(token)
         done = instance.run("enrol", tmp_path / name, "--token-file", file, status=status)
+        assert status or "the signing key starts" in done.stderr
         return done.stderr if status else done.stdout
 
     assert f"{NEWCOMER} is enrolled" in enrol("first")
     assert enrol("second", status=2).startswith("govbus: TOKEN_USED: ")
-    assert "holds credentials already" in enrol("first", status=2)
+    there = enrol("first", status=2)
+    assert "holds credentials already" in there
+    assert f"govbus key rotate {tmp_path / 'first'}" in there  # how to renew
+    assert "token issue --again" in there
     (issued,) = (one for one in instance.json("history") if one["kind"] == "token.issued")
     assert (issued["operator"], issued["reason"]) == ("ops:alice", "joins in November")
     assert "--again" in instance.refused("token", "issue", NEWCOMER, *WHY)
@@ -84,6 +88,20 @@ def call_by_command(instance: Commands, folder: Path) -> None:
     assert ("test.v1.EchoService/Say", "moh-echoes") in {(one["method"], one["grant"]) for one in listed}
     refused = instance.json(*said[:3], "--purpose", "echo", "test.v1.EchoService/Say", status=3)
     assert refused["error"]["said_by"] == "bus"  # nobody serves it
+    explain_suspended(instance, [*said[:3], "--purpose", "echo", "--provider", "gov/moh/echo", "--grant", "moh-echoes"])
+
+
+def explain_suspended(instance: Commands, said: list[object]) -> None:
+    """The caller learns NO_GRANT alone; the operator is told what the registry knew at that time, also afterwards."""
+    instance.run("subsystem", "suspend", "gov/moh/echo", *WHY)
+    refused = instance.json(*said, "test.v1.EchoService/Say", status=3)
+    instance.run("subsystem", "resume", "gov/moh/echo", *WHY)
+    assert refused["error"]["reason"] == "NO_GRANT"
+    life = instance.json("explain", refused["error"]["request_id"])["life"]
+    (told,) = [one for one in life if one["what"] == "refused it: NO_GRANT"]
+    (known,) = told["registry"]
+    assert known.startswith("the provider gov/moh/echo was suspended since 20")
+    assert known in instance.run("explain", refused["error"]["request_id"]).stdout
 
 
 def test_commands_say_what_is_wrong(instance: Commands, tmp_path: Path) -> None:

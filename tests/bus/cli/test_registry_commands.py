@@ -98,6 +98,21 @@ def test_everything_is_listed_and_shown(nation: Commands) -> None:
     assert nation.json("key", "show", broker[0]["name"][:8]) == broker[0]
 
 
+def test_no_limit_is_said_and_a_row_is_a_line_where_nobody_looks(nation: Commands) -> None:
+    assert field(nation, "calls_per_second", "subsystem", "show", "gov/mps/portal") == ["no", "limit"]
+    assert field(nation, "calls_per_day", "grant", "show", "grant-1") == ["no", "limit"]
+    assert nation.json("subsystem", "show", "gov/mps/portal")["calls_per_second"] == 0
+    methods = nation.json("grant", "show", "grant-1")["methods"]
+    assert sum(map(len, methods)) > 100
+    assert field(nation, "methods", "grant", "show", "grant-1") == methods
+
+
+def field(nation: Commands, name: str, *words: str) -> list[str]:
+    """What the line of this name says, in a pipe."""
+    (line,) = [one for one in nation.run(*words).stdout.splitlines() if one.split()[:1] == [name]]
+    return line.split()[1:]
+
+
 def test_state_is_shown_as_it_was(nation: Commands) -> None:
     assert [one["name"] for one in nation.json("member", "list", "--at", 6)] == ["gov/ndc"]
     assert "ends at position" in nation.refused("member", "list", "--at", 100_000)

@@ -156,7 +156,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     UNAUTHENTICATED; provider called: no.
     """
     REASON_KEY_NOT_VALID: _Reason.ValueType  # 52
-    """The signing key's validity has not begun, is over, or was revoked. Rotate to a valid key.
+    """The signing key's validity has not begun, is over, or was revoked. Wait until it starts, up to 12 s after its registration; for one that ended, rotate or enrol again.
     UNAUTHENTICATED; provider called: no.
     """
     REASON_BATCH_PATH_INVALID: _Reason.ValueType  # 60
@@ -460,7 +460,7 @@ REASON_KEY_NOT_OF_CLIENT: Reason.ValueType  # 51
 UNAUTHENTICATED; provider called: no.
 """
 REASON_KEY_NOT_VALID: Reason.ValueType  # 52
-"""The signing key's validity has not begun, is over, or was revoked. Rotate to a valid key.
+"""The signing key's validity has not begun, is over, or was revoked. Wait until it starts, up to 12 s after its registration; for one that ended, rotate or enrol again.
 UNAUTHENTICATED; provider called: no.
 """
 REASON_BATCH_PATH_INVALID: Reason.ValueType  # 60
