@@ -60,6 +60,10 @@ class EnvoyAdmin:
         entries = cast("list[dict[str, Any]]", found.get("stats", []))
         return {entry["name"]: int(entry["value"]) for entry in entries if isinstance(entry.get("value"), int)}
 
+    def exposition(self, pattern: str) -> str:
+        """Statistics whose names match `pattern`, histograms too, in Prometheus' text format."""
+        return self._ok("GET", f"/stats/prometheus?filter={quote(pattern, safe='')}").decode()
+
     def drain(self) -> None:
         """Stop accepting, tell every client to go elsewhere, let running calls end."""
         self._ok("POST", "/drain_listeners?graceful")

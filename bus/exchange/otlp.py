@@ -3,6 +3,8 @@
 OpenTelemetry's own variables decide (its environment variable specification): nothing is exported, and no SDK is even
 imported, unless OTEL_EXPORTER_OTLP_ENDPOINT (or the one of traces or of metrics) is set and OTEL_SDK_DISABLED is not.
 Only the gRPC protocol is spoken here. The service's name is OTEL_SERVICE_NAME, else what the program calls itself.
+OTEL_METRICS_EXPORTER=prometheus has the metrics scraped instead, at OTEL_EXPORTER_PROMETHEUS_HOST and _PORT (localhost,
+9464); `otlp,prometheus` does both.
 
 A collector that is away costs spans, never a call: exporting happens on threads of its own from bounded queues.
 """
@@ -12,18 +14,23 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 
 from bus.exchange.config import ConfigError
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import Metric, MetricExporter, MetricReader
     from opentelemetry.sdk.resources import Resource
 
 __all__ = ["export_telemetry"]
+
+Further = Callable[[], "list[Metric]"]
+"""What else is measured, asked whenever somebody collects, on any thread."""
 
 _ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _TRACES: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
@@ -34,31 +41,55 @@ _PROTOCOLS: Final = (
     "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
 )
 
+_EXPORTER: Final = "OTEL_METRICS_EXPORTER"
+_PROMETHEUS_HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
+_PROMETHEUS_PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
+
 _LAST_S: Final = 2.0
 
 
 @contextmanager
-def export_telemetry(service: str) -> Iterator[None]:
+def export_telemetry(
+    service: str, *, scrape: tuple[str, int] | None = None, further: Further | None = None
+) -> Iterator[None]:
     """For the block: what this process measures goes where the environment says. ConfigError if it says nonsense.
 
-    Once a process: OpenTelemetry's providers are global. What is queued when the block ends is still sent.
+    `scrape`: a program's own option, host and port of a page for Prometheus. Once a process: OpenTelemetry's providers
+    are global. What is queued when the block ends is still sent.
     """
     off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    spans, figures = (not off and _is_set(name) for name in (_TRACES, _METRICS))
+    wanted = _metrics_exporters()
+    spans = not off and _is_set(_TRACES)
+    pushed = not off and "otlp" in wanted and _is_set(_METRICS)
+    scrape = None if off else scrape or (_scrape_address() if "prometheus" in wanted else None)
     with ExitStack() as exports:
-        if spans or figures:
+        if spans or pushed:
             _verify_protocols()
             # A collector that is away shows at the collector; here it would be a line a second.
             logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
         if spans:
             exports.callback(_export_spans(service))
-        if figures:
-            exports.callback(_export_metrics(service))
+        if pushed or scrape:
+            _export_metrics(exports, _resource(service), pushed, scrape, further)
         yield
 
 
 def _is_set(name: str) -> bool:
     return bool(os.environ.get(_ENDPOINT) or os.environ.get(name))
+
+
+def _metrics_exporters() -> set[str]:
+    found = {one.strip() for one in os.environ.get(_EXPORTER, "otlp").split(",")} - {""}
+    if wrong := found - {"otlp", "prometheus", "none"}:
+        raise ConfigError(f"{_EXPORTER} is {', '.join(sorted(wrong))!r}; write otlp, prometheus, both, or none")
+    return found
+
+
+def _scrape_address() -> tuple[str, int]:
+    port = os.environ.get(_PROMETHEUS_PORT) or "9464"
+    if not port.isdecimal() or int(port) > 65_535:
+        raise ConfigError(f"{_PROMETHEUS_PORT} is {port!r}; write a port from 1 to 65535, or 0 for a free one")
+    return os.environ.get(_PROMETHEUS_HOST) or "localhost", int(port)
 
 
 def _verify_protocols() -> None:
@@ -79,16 +110,66 @@ def _export_spans(service: str) -> Callable[[], None]:
     return lambda: _end(provider.shutdown, exporter.shutdown)
 
 
-def _export_metrics(service: str) -> Callable[[], None]:
-    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+def _export_metrics(
+    exports: ExitStack,
+    resource: Resource,
+    pushed: bool,
+    scrape: tuple[str, int] | None,
+    further: Further | None,
+) -> None:
     from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
 
-    exporter = OTLPMetricExporter()
-    reader = PeriodicExportingMetricReader(exporter)
-    provider = MeterProvider([reader], resource=_resource(service), shutdown_on_exit=False)
+    readers: list[MetricReader] = []
+    give_up: Callable[[], None] = lambda: None  # noqa: E731
+    if pushed:
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+
+        exporter = OTLPMetricExporter()
+        give_up = exporter.shutdown
+        readers.append(PeriodicExportingMetricReader(_joined(exporter, resource, further) if further else exporter))
+    if scrape is not None:
+        from bus.exchange.metrics_http import MetricsPort
+        from bus.exchange.metrics_text import to_text
+
+        collected = InMemoryMetricReader()
+        readers.append(collected)
+
+        def text() -> str:
+            return to_text(collected.get_metrics_data(), further() if further else ())
+
+        exports.enter_context(MetricsPort(*scrape, text))
+    provider = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
-    return lambda: _end(provider.shutdown, exporter.shutdown)
+    # Always something to collect: a process that has done nothing yet is up, too.
+    began = time.monotonic()
+    meter = metrics.get_meter("govbus")
+    meter.create_observable_gauge(
+        "process.uptime", [lambda _: [metrics.Observation(time.monotonic() - began)]], "s", "Since it measures"
+    )
+    exports.callback(_end, provider.shutdown, give_up)
+
+
+def _joined(exporter: MetricExporter, resource: Resource, further: Further) -> MetricExporter:
+    """`exporter`, which is also given what else is measured."""
+    from opentelemetry.sdk.metrics import export as sdk
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    class Joined(sdk.MetricExporter):
+        def export(
+            self, metrics_data: sdk.MetricsData, timeout_millis: float = 10_000, **_: Any
+        ) -> sdk.MetricExportResult:
+            scope = sdk.ScopeMetrics(InstrumentationScope("govbus"), further(), "")
+            both = [*metrics_data.resource_metrics, sdk.ResourceMetrics(resource, [scope], "")]
+            return exporter.export(sdk.MetricsData(both), timeout_millis)
+
+        def force_flush(self, timeout_millis: float = 10_000) -> bool:
+            return exporter.force_flush(timeout_millis)
+
+        def shutdown(self, timeout_millis: float = 30_000, **_: Any) -> None:
+            exporter.shutdown(timeout_millis)
+
+    return Joined()
 
 
 def _end(end: Callable[[], None], give_up: Callable[[], None]) -> None:
