@@ -13,6 +13,7 @@ import typer
 
 from bus.cli.output import PipeConsole, Unable, echo_json, error_lines
 from bus.edge.endpoint import Endpoint, EndpointError, parse_endpoint
+from bus.nation.settled import DEFAULT_PEOPLE, FEWEST_PEOPLE, MOST_PEOPLE
 from bus.up.background import start_supervisor
 from bus.up.layout import BROKER, TRUST_DOMAIN, Facts, Layout, default_state
 from bus.up.options import Options
@@ -67,6 +68,20 @@ def up(
             " Default: $OTEL_EXPORTER_OTLP_ENDPOINT, if any."
         ),
     ] = None,
+    nation: Annotated[
+        bool,
+        typer.Option(
+            "--nation",
+            help="With members beside it: ministries and a province as processes of their own, with synthetic people."
+            " Later starts remember it.",
+        ),
+    ] = False,
+    people: Annotated[
+        int | None,
+        typer.Option(
+            min=FEWEST_PEOPLE, max=MOST_PEOPLE, help=f"With --nation, first time only. Default: {DEFAULT_PEOPLE}."
+        ),
+    ] = None,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay here until Ctrl-C, then end in order.")
     ] = False,
@@ -76,7 +91,12 @@ def up(
     with error_lines():
         layout = layout_of(state)
         url = database_url and _address(database_url, _on_command_line(context, "database_url"))
-        options = replace(_options(url, trust_domain, listen, clock_was_ahead), collector=_collector(otlp))
+        options = replace(
+            _options(url, trust_domain, listen, clock_was_ahead),
+            collector=_collector(otlp),
+            nation=nation,
+            people=people,
+        )
         if supervisor_pid(layout) is not None:
             raise AlreadyRunning(layout)
         told = _Teller(as_json)
@@ -152,11 +172,21 @@ class _Teller:
             f"ready after {facts['seconds']:.1f} s: {facts['broker']} of {facts['trust_domain']} on {facts['address']},"
             f" policy version {facts['policy_version']}, process {facts['pid']}"
         )
+        if facts["nation"]:
+            self._nation(facts["nation"])
         if facts["waiting"]:
             typer.echo(
                 f"govbus: without the registry, by the last policy: {facts['waiting']}; see govbus status", err=True
             )
         sys.stdout.flush()
+
+    @staticmethod
+    def _nation(facts: dict[str, Any]) -> None:
+        waiting: dict[str, str] = facts["waiting"]
+        serving = facts["members"] - len(waiting)
+        typer.echo(f"nation: {serving} of {facts['members']} members serve, {facts['people']:,} people")
+        for path, why in waiting.items():
+            typer.echo(f"govbus: {path} does not serve, {why}; see govbus logs {path}", err=True)
 
 
 def _options(database_url: str | None, trust_domain: str | None, listen: str | None, clock_was_ahead: bool) -> Options:

@@ -12,9 +12,10 @@ from bus.nation.places import nation_directory
 from bus.up.layout import Layout
 from pki import files
 
-__all__ = ["DEFAULT_PEOPLE", "MOST_PEOPLE", "Settled", "settle", "settled"]
+__all__ = ["DEFAULT_PEOPLE", "FEWEST_PEOPLE", "MOST_PEOPLE", "Settled", "settle", "settled"]
 
 DEFAULT_PEOPLE: Final = 100_000
+FEWEST_PEOPLE: Final = 10
 MOST_PEOPLE: Final = 2_000_000
 _FILE: Final = "nation.json"
 

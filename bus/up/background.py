@@ -52,6 +52,8 @@ def start_supervisor(
             "database_url": options.database_url,
             "clock_was_ahead": options.clock_was_ahead,
             "collector": str(options.collector) if options.collector else None,
+            "nation": options.nation,
+            "people": options.people,
         }
         with process.stdin:
             process.stdin.write(json.dumps(given).encode())

@@ -19,3 +19,7 @@ class Options:
     """The operator says that the registry's last event was recorded by a clock that was ahead."""
     collector: Endpoint | None = None
     """Where spans go, by OTLP over gRPC in the clear; for this start only."""
+    nation: bool = False
+    """Members beside the instance (bus.nation); later starts remember it."""
+    people: int | None = None
+    """How many live in it, at its first start."""

@@ -9,6 +9,7 @@
 
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from bus.engines.postgres_database import DatabaseServer, DatabaseUnavailable
 from bus.engines.postgres_external import ExternalPostgres
 from bus.engines.supervisor import EngineError, Supervisor
 from bus.registry.clock import ClockSetBack, SteadyClock
+from bus.registry.enrolment import issue_token, root_digest
 from bus.registry.event import LogBroken
 from bus.registry.fold import Act
 from bus.registry.refusal import Refusal
@@ -52,6 +54,7 @@ _QUIET_SECONDS = 60.0
 _KEY_SECONDS = 60.0
 _CHECKPOINT_AT_START = 20_000  # events read; writing one takes about a second for 200,000 grants
 _CHECKPOINT_AT_END = 1_000
+_SECRET_BYTES = 32
 
 _CLOCK_WAS_AHEAD = Act(found.SUPERVISOR, "the operator says that the clock was ahead and is right now")
 
@@ -135,6 +138,29 @@ class RegistryParts:
                 self.services = self._new_services(registry, publisher)
                 self.services.start()
             self.key_ends_ms = signing_key_end(services.home, registry.state().keys)
+
+    @property
+    def enrols(self) -> bool:
+        """Whether newcomers can enrol."""
+        return self.services is not None and self.registry is not None
+
+    def token(self, path: str, act: Act) -> str:
+        """What lets the subsystem `path` enrol once, within the hour, enrolled or not; whatever record raises."""
+        registry, services = self.registry, self.services
+        if registry is None or services is None:
+            raise EngineError("nobody can enrol until the registry is there")
+        token = issue_token(
+            registry,
+            path,
+            act,
+            server=self._path,
+            address=str(services.enrolment),
+            root=root_digest(self.authority()),
+            secret=os.urandom(_SECRET_BYTES),
+            now_ms=now_ms(),
+            again=True,
+        )
+        return token.text
 
     def authority(self) -> Authority:
         """As it is on the disk now."""

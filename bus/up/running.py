@@ -3,7 +3,8 @@
 1. the state directory's lock, the control socket, keys
 2. the ledger's process (bus.up.ledger), which nothing waits for
 3. the brokers: Envoy with the gate (bus.up.broker_part), one for each directory in brokers/
-4. PostgreSQL (ours, or somebody's behind --database-url), registry, publisher, the registry's services, enrolment
+4. the nation's members with their own PostgreSQL, where there is one (bus.nation.part), each as soon as it can
+5. PostgreSQL (ours, or somebody's behind --database-url), registry, publisher, the registry's services, enrolment
    (bus.up.registry_parts)
 
 Calls are served by the last snapshots, journals are integrated without a database: brokers that have all that they need
@@ -25,6 +26,8 @@ from typing import Any, Self
 
 from bus.edge.publisher import Publisher
 from bus.engines.supervisor import EngineError, Supervisor
+from bus.nation.part import SERVER, NationPart
+from bus.nation.settled import Settled, settle
 from bus.registry.event import LogBroken
 from bus.registry.refusal import Refusal
 from bus.registry.registry import Registry
@@ -71,9 +74,15 @@ class _Seen:
 class Running:
     """An instance between `with` and its end. `say` gets each step of the start as a line for people."""
 
-    def __init__(self, layout: Layout, options: Options, say: Callable[[str], None]) -> None:
-        """Nothing happens yet."""
-        self.layout, self._options, self._say = layout, options, say
+    def __init__(
+        self,
+        layout: Layout,
+        options: Options,
+        say: Callable[[str], None],
+        guarded: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        """Nothing happens yet. `guarded`: what the control socket is to say of who guards this process."""
+        self.layout, self._options, self._say, self._guarded = layout, options, say, guarded
         self._outer = contextlib.ExitStack()
         self._told = threading.Lock()
         self._began_ms = now_ms()
@@ -81,7 +90,9 @@ class Running:
         self._seen: dict[str, _Seen] = {}
         self._registry_parts: RegistryParts | None = None
         self._ledger: LedgerPart | None = None
+        self.nation: NationPart | None = None
         self.brokers: tuple[BrokerPart, ...] = ()
+        self._nation: Settled | None = None
         self._tick_after: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -95,7 +106,7 @@ class Running:
 
     def __exit__(self, *_: object) -> None:
         self._phase = "stopping"
-        self._say("ending: brokers, ledger, services, publisher, PostgreSQL")
+        self._say("ending: brokers, nation, ledger, services, publisher, PostgreSQL")
         self._end()
 
     @property
@@ -142,6 +153,10 @@ class Running:
         )
         parts = RegistryParts(layout, facts, self._options, ledger, self._serves, self._see, self._say)
         self._registry_parts = parts
+        if self._nation is not None:
+            self._say(f"nation: its PostgreSQL, and members with {self._nation.people:,} people")
+            self.nation = NationPart(layout, self._nation, self._options, parts, self._see)
+            self.nation.begin()
         served = layout.has_served(facts)
         if served:
             self._begin_brokers(self.brokers)
@@ -149,6 +164,8 @@ class Running:
         self._finish_brokers()
         if not ledger.wait_following(_LEDGER_SECONDS, without_registry=bool(parts.waiting)):
             log.warning("the ledger does not follow yet; calls go on, why: govbus status")
+        if self.nation is not None:
+            self.nation.wait(self._say)
         self._phase = "running"
 
     def _serves(self, path: str) -> bool:
@@ -171,7 +188,7 @@ class Running:
         services = self._registry_parts.services if self._registry_parts else None
         if services is not None:
             services.release()  # who waits for a newer policy would hold up the brokers' end
-        for part in reversed((self._registry_parts, self._ledger, *self.brokers)):
+        for part in reversed((self._registry_parts, self._ledger, self.nation, *self.brokers)):
             if part is not None:
                 part.stop()
         self._outer.close()
@@ -182,10 +199,11 @@ class Running:
         self._outer.enter_context(instance_lock(self.layout))
         if unnamed:
             self._say(f"first start: it is called {facts.trust_domain} for ever; --trust-domain gives it another name")
-        free = shutil.disk_usage(self.layout.state).free
-        if free < _ROOM_BYTES:
+        self._nation = settle(self.layout, wanted=self._options.nation, people=self._options.people)
+        free, room = shutil.disk_usage(self.layout.state).free, _ROOM_BYTES * (2 if self._nation else 1)
+        if free < room:
             raise EngineError(
-                f"less than {_ROOM_BYTES >> 20} MiB are free under {self.layout.state}; free some, or name another"
+                f"less than {room >> 20} MiB are free under {self.layout.state}; free some, or name another"
                 " directory with --state"
             )
         if self._options.database_url is not None and (self.layout.state / "postgres" / "data").exists():
@@ -238,8 +256,17 @@ class Running:
         return {
             "phase": self._phase,
             "since_ms": self._began_ms,
+            **self._guarded(),
             "postgres": seen.get("postgres"),
             "ledger": seen.get("ledger"),
             "brokers": {one.path: seen.get(f"broker {one.path}", {}) | one.tell() for one in self.brokers},
+            "nation": None if self.nation is None else self._tell_nation(self.nation, seen),
             **(parts.tell() if parts is not None else {}),
         }
+
+    @staticmethod
+    def _tell_nation(nation: NationPart, seen: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        told = nation.tell()
+        told["postgres"] = seen.get(SERVER, {})
+        told["members"] = {path: seen.get(path, {}) | each for path, each in told["members"].items()}
+        return told

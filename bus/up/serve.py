@@ -100,6 +100,7 @@ def _ready(running: Running, seconds: float) -> dict[str, Any]:
         "policy_version": running.version,
         "state": str(running.layout.state),
         "waiting": running.waiting,
+        "nation": running.nation.summary() if running.nation else None,
     }
 
 
@@ -125,6 +126,8 @@ def _main() -> None:
         given["database_url"],
         given["clock_was_ahead"],
         parse_endpoint(given["collector"]) if given["collector"] else None,
+        given["nation"],
+        given["people"],
     )
 
     def tell(what: dict[str, Any]) -> None:

@@ -1,0 +1,19 @@
+"""The table of bus.nation.members as a plan for bus.nation.founding, contracts included."""
+
+from vn.administrative.v1 import administrative_pb2
+from vn.civilstatus.v1 import civilstatus_pb2
+from vn.population.v1 import population_pb2
+
+from bus.nation.founding import Plan
+from bus.nation.members import CLIENTS, GRANTS, MEMBERS, PROGRAMS
+
+__all__ = ["plan"]
+
+_CONTRACTS = (administrative_pb2, population_pb2, civilstatus_pb2)
+
+
+def plan() -> Plan:
+    """All of the nation."""
+    offers = {one.path: one.service for one in PROGRAMS if one.service}
+    systems = tuple(dict.fromkeys((*(one.path for one in PROGRAMS), *CLIENTS)))
+    return Plan(MEMBERS, systems, (), offers, GRANTS, tuple(module.DESCRIPTOR for module in _CONTRACTS))

@@ -1,0 +1,119 @@
+"""One member's process, kept alive: started behind its fence, ready when it says where it serves, started again.
+
+Before each start its home is made ready, whatever a killed start left there:
+1. Without a certificate for another hour it gets a token for its standard input and enrols: at its first start, and
+   where the nation lay still for longer than a certificate lives. Keys are made by itself, and a former signing key
+   is put aside.
+2. Its database is made where it has none, and its place is written into the home.
+What stands in the way (no registry, no PostgreSQL) is said by `waits`; it is tried again with a growing pause.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from bus.engines.logs import RotatingLog
+from bus.engines.supervisor import Launch, Supervisor
+from bus.nation.behind import environment, fenced
+from bus.nation.members import Program
+from bus.nation.places import CONFIG
+from pki.files import ensure_private_directory
+
+__all__ = ["MemberPart"]
+
+_LEFT: Final = timedelta(hours=1)
+_READY: Final = b"serving on "
+_STAGE: Final = "bus.nation.member"
+
+
+class MemberPart:
+    """Between `begin` and `stop`."""
+
+    def __init__(
+        self,
+        program: Program,
+        home: Path,
+        log: Path,
+        *,
+        arguments: tuple[str, ...],
+        variables: dict[str, str],
+        token: Callable[[str], str],
+        provide: Callable[[str, Path], Path],
+    ) -> None:
+        """`token`: lets a path enrol. `provide`: the file in its home that names its database. Nothing happens yet."""
+        self.program, self.home, self.log = program, home, log
+        self._arguments, self._variables, self._token, self._provide = arguments, variables, token, provide
+        self._from = 0
+        self.waits = ""
+        """Why it was not started; empty when nothing was in the way."""
+        self.serves = ""
+        """What it said last: `port 7001`."""
+        self.supervisor = Supervisor(
+            program.path, prepare=self._prepare, probe=self._probe, drain=lambda: None, log=RotatingLog(log)
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves."""
+        return self.supervisor.ready
+
+    def begin(self) -> None:
+        """Start it and go on."""
+        self.supervisor.begin()
+
+    def stop(self) -> None:
+        """Let it drain, and end it."""
+        self.supervisor.stop()
+
+    def _prepare(self) -> Launch:
+        try:
+            return self._launch()
+        except Exception as error:
+            self.waits = " ".join(str(error).split())
+            raise
+
+    def _launch(self) -> Launch:
+        ensure_private_directory(self.home)
+        arguments = list(self._arguments)
+        if self.program.holds == "--database":
+            arguments += ["--database", str(self._provide(self.program.path, self.home))]
+        elif self.program.holds:
+            arguments += [self.program.holds, str(self.home / "data")]
+        told = environment(self.home) | self._variables
+        self._from = self.log.stat().st_size if self.log.exists() else 0
+        if self._is_enrolled():
+            command = ["-m", self.program.module, "--config", str(self.home / CONFIG), *arguments]
+            token = b""
+        else:
+            command = ["-m", _STAGE, str(self.home), self.program.module, *arguments]
+            token = self._token(self.program.path).encode("ascii")
+        self.waits = ""
+        return Launch(fenced(self.home, [sys.executable, "-I", "-B", *command]), told, stdin=token)
+
+    def _is_enrolled(self) -> bool:
+        """Whether its certificate lasts; one that does not is let go of."""
+        tls = self.home / "tls"
+        try:
+            found = x509.load_pem_x509_certificate((tls / "chain.pem").read_bytes())
+            if found.not_valid_after_utc - datetime.now(UTC) > _LEFT and (self.home / CONFIG).exists():
+                return True
+        except (FileNotFoundError, ValueError):
+            pass
+        if tls.is_symlink():
+            tls.unlink()
+        return False
+
+    def _probe(self) -> bool:
+        with self.log.open("rb") as file:
+            if os.fstat(file.fileno()).st_size >= self._from:
+                file.seek(self._from)
+            for line in file:
+                if line.startswith(_READY) and line.endswith(b"\n"):
+                    self.serves = line[len(_READY) :].decode("utf-8", "replace").strip()
+                    return True
+        return False
