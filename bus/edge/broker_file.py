@@ -7,7 +7,7 @@
     snapshot: snapshot.bin             # the whole policy; replaced by rename
     endpoints: endpoints.json          # where providers listen; replaced by rename
     concurrency: 2                     # optional: Envoy's worker threads; default: the machine's processors
-    replay_log2: 19                    # optional: size of the replay table, log2 of its 64-byte buckets
+    replay_log2: 18                    # optional: size of the replay table, log2 of its 64-byte buckets
     trace_collector: 127.0.0.1:4317    # optional: OTLP over gRPC, in the clear; off by default
     drain: 10s                         # optional: how long running calls may take when it stops
 

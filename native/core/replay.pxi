@@ -3,20 +3,21 @@
 #  1. One table per process, shared by all workers, never part of a configuration (protocol.md 4, check 7).
 #  2. A pair is held hold_ms of monotonic time from the first time it was added; seeing it again extends nothing.
 #  3. Full means full: no live pair is ever dropped to make room. Expired slots are reused in passing.
-#  4. Pairs are kept as 128-bit SipHash tags under a key drawn at start, so nobody outside can aim at a bucket.
+#  4. Pairs are kept as 64-bit SipHash tags under a key drawn at start, so nobody outside can aim at a bucket or a tag.
+#     KNOWN: two pairs with one tag are taken for a replay; with 1.2 million held that is one call in 10^13.
 #
-# 64-byte buckets of three (tag 16, expiry u32 in units of 64 ms after the table's birth, rounded up; 0 = empty). Two
+# 64-byte buckets of five (tag 8, expiry u32 in units of 64 ms after the table's birth, rounded up; 0 = empty). Two
 # buckets may hold a pair; it goes to the emptier one, and when both are full others are moved to their other bucket (at
-# most four moves in a chain). Measured in tests/native/test_replay.py: the first "full" comes above 80 % of the slots.
+# most three moves in a chain). Measured in tests/native/test_replay.py: the first "full" comes above 90 % of the slots.
 # Expiry runs out of its 32 bits after 8.7 years of uptime; from then on the table answers full.
 
 cdef enum:
     GB_REPLAY_FRESH = 0
     GB_REPLAY_SEEN = 1
     GB_REPLAY_FULL = 2
-    GB_REPLAY_SLOTS = 3
+    GB_REPLAY_SLOTS = 5
     GB_REPLAY_SHIFT = 6          # 64 ms
-    GB_REPLAY_MOVES = 4          # moves tried to make room
+    GB_REPLAY_MOVES = 3          # moves tried to make room
 
 ctypedef struct gb_replay:
     gb_mutex mutex
@@ -38,7 +39,7 @@ cdef inline void gb_replay_free(gb_replay* t) noexcept nogil:
 
 
 cdef inline gb_replay* gb_replay_new(u32 log2_buckets, i64 hold_ms, i64 mono_ms) noexcept nogil:
-    """A table of 3 << log2_buckets pairs; NULL when there is no memory or no randomness, or a number makes no sense."""
+    """A table of 5 << log2_buckets pairs; NULL when there is no memory or no randomness, or a number makes no sense."""
     cdef gb_replay* t
     cdef size_t bytes
     if log2_buckets > 28 or hold_ms <= 0:
@@ -62,18 +63,16 @@ cdef inline gb_replay* gb_replay_new(u32 log2_buckets, i64 hold_ms, i64 mono_ms)
 
 
 cdef inline u8* gb_replay_slot(gb_replay* t, u64 bucket, int slot) noexcept nogil:
-    """The tag of a slot, 16 bytes."""
-    return t.buckets + bucket * 64 + slot * 16
+    """The tag of a slot, 8 bytes."""
+    return t.buckets + bucket * 64 + slot * 8
 
 
 cdef inline u8* gb_replay_expiry(gb_replay* t, u64 bucket, int slot) noexcept nogil:
-    return t.buckets + bucket * 64 + 48 + slot * 4
+    return t.buckets + bucket * 64 + 40 + slot * 4
 
 
-cdef inline void gb_replay_put(gb_replay* t, u64 bucket, int slot, u64 low, u64 high, u32 expiry) noexcept nogil:
-    cdef u8* p = gb_replay_slot(t, bucket, slot)
-    gb_st64(p, low)
-    gb_st64(p + 8, high)
+cdef inline void gb_replay_put(gb_replay* t, u64 bucket, int slot, u64 tag, u32 expiry) noexcept nogil:
+    gb_st64(gb_replay_slot(t, bucket, slot), tag)
     gb_st32(gb_replay_expiry(t, bucket, slot), expiry)
 
 
@@ -95,21 +94,26 @@ cdef inline int gb_replay_load(gb_replay* t, u64 bucket, u32 now) noexcept nogil
     return live
 
 
-cdef inline bint gb_replay_holds(gb_replay* t, u64 bucket, u64 low, u64 high, u32 now) noexcept nogil:
+cdef inline bint gb_replay_holds(gb_replay* t, u64 bucket, u64 tag, u32 now) noexcept nogil:
     cdef int slot
-    cdef u8* p
     for slot in range(GB_REPLAY_SLOTS):
-        p = gb_replay_slot(t, bucket, slot)
-        if gb_ld32(gb_replay_expiry(t, bucket, slot)) > now and gb_ld64(p) == low and gb_ld64(p + 8) == high:
+        if gb_ld64(gb_replay_slot(t, bucket, slot)) == tag and gb_ld32(gb_replay_expiry(t, bucket, slot)) > now:
             return True
     return False
 
 
+cdef inline u64 gb_replay_first(gb_replay* t, u64 tag) noexcept nogil:
+    return tag & t.mask
+
+
+cdef inline u64 gb_replay_second(gb_replay* t, u64 tag) noexcept nogil:
+    return (tag >> 32) & t.mask
+
+
 cdef inline u64 gb_replay_other(gb_replay* t, u64 bucket, int slot) noexcept nogil:
     """The other bucket that the pair in a slot may lie in; the same one when both choices fell together."""
-    cdef u8* p = gb_replay_slot(t, bucket, slot)
-    cdef u64 low = gb_ld64(p) & t.mask
-    return gb_ld64(p + 8) & t.mask if low == bucket else low
+    cdef u64 tag = gb_ld64(gb_replay_slot(t, bucket, slot)), first = gb_replay_first(t, tag)
+    return gb_replay_second(t, tag) if first == bucket else first
 
 
 cdef int gb_replay_make_room(gb_replay* t, u64 bucket, u32 now, int depth) noexcept nogil:
@@ -119,7 +123,6 @@ cdef int gb_replay_make_room(gb_replay* t, u64 bucket, u32 now, int depth) noexc
     """
     cdef int slot, room
     cdef u64 other
-    cdef u8* p
     for slot in range(GB_REPLAY_SLOTS):
         other = gb_replay_other(t, bucket, slot)
         if other == bucket:
@@ -130,20 +133,20 @@ cdef int gb_replay_make_room(gb_replay* t, u64 bucket, u32 now, int depth) noexc
         # Moves further down may have passed through this bucket: look again before moving.
         if room < 0 or gb_replay_other(t, bucket, slot) != other:
             continue
-        p = gb_replay_slot(t, bucket, slot)
-        gb_replay_put(t, other, room, gb_ld64(p), gb_ld64(p + 8), gb_ld32(gb_replay_expiry(t, bucket, slot)))
+        gb_replay_put(t, other, room, gb_ld64(gb_replay_slot(t, bucket, slot)),
+                      gb_ld32(gb_replay_expiry(t, bucket, slot)))
         return slot
     return -1
 
 
-cdef inline int gb_replay_place(gb_replay* t, u64 low, u64 high, u32 expiry, u32 now) noexcept nogil:
-    cdef u64 first = low & t.mask, second = high & t.mask
+cdef inline int gb_replay_place(gb_replay* t, u64 tag, u32 expiry, u32 now) noexcept nogil:
+    cdef u64 first = gb_replay_first(t, tag), second = gb_replay_second(t, tag)
     cdef int slot
-    if gb_replay_holds(t, first, low, high, now) or gb_replay_holds(t, second, low, high, now):
+    if gb_replay_holds(t, first, tag, now) or gb_replay_holds(t, second, tag, now):
         return GB_REPLAY_SEEN
     if gb_replay_load(t, second, now) < gb_replay_load(t, first, now):
         first = second
-        second = low & t.mask
+        second = gb_replay_first(t, tag)
     slot = gb_replay_room(t, first, now)
     if slot < 0:
         slot = gb_replay_make_room(t, first, now, GB_REPLAY_MOVES)
@@ -153,7 +156,7 @@ cdef inline int gb_replay_place(gb_replay* t, u64 low, u64 high, u32 expiry, u32
     if slot < 0:
         t.refused_full += 1
         return GB_REPLAY_FULL
-    gb_replay_put(t, first, slot, low, high, expiry)
+    gb_replay_put(t, first, slot, tag, expiry)
     return GB_REPLAY_FRESH
 
 
@@ -161,13 +164,13 @@ cdef inline int gb_replay_add_for(gb_replay* t, gb_span client, const u8* id16, 
     """Adds a pair for hold_ms instead of the table's: for pairs that a recovered journal names, held the rest of their
     time. A client name longer than 200 bytes cannot come from a checked header; it is answered full."""
     cdef u8 name[216]
-    cdef u64 low = 0, high = 0, expiry
+    cdef u64 tag, expiry
     cdef int found
     if client.n > 200 or hold_ms <= 0:
         return GB_REPLAY_FULL
     memcpy(name, id16, 16)
     memcpy(name + 16, client.p, client.n)
-    gb_siphash128(t.key, name, 16 + client.n, &low, &high)
+    tag = gb_siphash(t.key, name, 16 + client.n)
     gb_mutex_lock(&t.mutex)
     if mono_ms < t.last_ms:
         mono_ms = t.last_ms       # a worker that read the clock a moment earlier
@@ -176,7 +179,7 @@ cdef inline int gb_replay_add_for(gb_replay* t, gb_span client, const u8* id16, 
     if expiry >> 32:
         found = GB_REPLAY_FULL
     else:
-        found = gb_replay_place(t, low, high, <u32>expiry, <u32>(<u64>(mono_ms - t.born_ms) >> GB_REPLAY_SHIFT))
+        found = gb_replay_place(t, tag, <u32>expiry, <u32>(<u64>(mono_ms - t.born_ms) >> GB_REPLAY_SHIFT))
     gb_mutex_unlock(&t.mutex)
     return found
 

@@ -1,4 +1,4 @@
-# SipHash-2-4 (Aumasson, Bernstein 2012), 64 and 128 bits. Needs base.pxi.
+# SipHash-2-4 (Aumasson, Bernstein 2012), 64 bits. Needs base.pxi.
 #
 # Keyed with random bytes, it places names that a stranger chose (grant ids, request ids) into tables: without the key
 # nobody can pick names that collide. It is no commitment to anything. Also the little-endian loads and stores that every
@@ -55,12 +55,12 @@ cdef inline void gb_sip_rounds(u64* v, int rounds) noexcept nogil:
     v[3] = v3
 
 
-cdef inline void gb_sip_absorb(u64* v, const u8* key16, const u8* p, size_t n, u64 wide) noexcept nogil:
-    """Key and message into the state; wide is 0xee for the 128-bit variant, else 0."""
+cdef inline u64 gb_siphash(const u8* key16, const u8* p, size_t n) noexcept nogil:
+    cdef u64 v[4]
     cdef u64 k0 = gb_ld64(key16), k1 = gb_ld64(key16 + 8), word
     cdef size_t i = 0, left
     v[0] = k0 ^ <u64>0x736f6d6570736575
-    v[1] = k1 ^ <u64>0x646f72616e646f6d ^ wide
+    v[1] = k1 ^ <u64>0x646f72616e646f6d
     v[2] = k0 ^ <u64>0x6c7967656e657261
     v[3] = k1 ^ <u64>0x7465646279746573
     while i + 8 <= n:
@@ -78,22 +78,6 @@ cdef inline void gb_sip_absorb(u64* v, const u8* key16, const u8* p, size_t n, u
     v[3] ^= word
     gb_sip_rounds(v, 2)
     v[0] ^= word
-
-
-cdef inline u64 gb_siphash(const u8* key16, const u8* p, size_t n) noexcept nogil:
-    cdef u64 v[4]
-    gb_sip_absorb(v, key16, p, n, 0)
     v[2] ^= 0xff
     gb_sip_rounds(v, 4)
     return v[0] ^ v[1] ^ v[2] ^ v[3]
-
-
-cdef inline void gb_siphash128(const u8* key16, const u8* p, size_t n, u64* low, u64* high) noexcept nogil:
-    cdef u64 v[4]
-    gb_sip_absorb(v, key16, p, n, 0xee)
-    v[2] ^= 0xee
-    gb_sip_rounds(v, 4)
-    low[0] = v[0] ^ v[1] ^ v[2] ^ v[3]
-    v[1] ^= 0xdd
-    gb_sip_rounds(v, 4)
-    high[0] = v[0] ^ v[1] ^ v[2] ^ v[3]

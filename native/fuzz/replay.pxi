@@ -25,7 +25,7 @@ cdef void replay(const u8* p, size_t n) noexcept nogil:
         if choice & 128:
             now += <i64>take_number(&s, 2) << (choice & 3)
         else:
-            replay_step(t, added, <int>(choice & (REPLAY_PAIRS - 1)), now, <u64>3 << log2)
+            replay_step(t, added, <int>(choice & (REPLAY_PAIRS - 1)), now, <u64>GB_REPLAY_SLOTS << log2)
     gb_replay_free(t)
 
 
@@ -45,7 +45,7 @@ cdef void replay_step(gb_replay* t, i64* added, int pair, i64 now, u64 slots) no
         return
     expect(answer != GB_REPLAY_SEEN or (added[pair] >= 0 and now - added[pair] <= REPLAY_HOLD + REPLAY_ROUNDING),
            b"a pair that is not held is not seen")
-    expect(answer != GB_REPLAY_FULL or live >= 3, b"a table with an empty bucket is not full")
+    expect(answer != GB_REPLAY_FULL or live >= GB_REPLAY_SLOTS, b"a table with an empty bucket is not full")
     expect(held <= slots, b"a table holds no more than it has places for")
     if answer == GB_REPLAY_FRESH:
         added[pair] = now

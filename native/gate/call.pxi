@@ -31,6 +31,7 @@ cdef enum:
     GATE_KEY_MARGIN_MS = 60000  # a call admitted now must be answered before the gate key ends
     GATE_SKEW_MS = 30000
     GATE_HOLD_MS = 90000
+    GATE_REPLAY_LOG2 = 18       # 16 MiB, 13,000 ids a second over 90 s; GOVBUS_REPLAY_LOG2 replaces it
     GATE_GRANTS_LOG2 = 18       # grants with limits that are counted at a time; 144 bytes each once used
     GATE_LOADER_NICE = 5        # the loader's: an eighth of a second of work once in a while, beside the workers
     GATE_PEERS_LOG2 = 15        # peers' rates and budgets; 280 bytes each

@@ -138,7 +138,7 @@ cdef bint open_process() noexcept nogil:
     cdef const char *key_path = getenv(b"GOVBUS_GATE_KEY")
     cdef const char *buckets = getenv(b"GOVBUS_REPLAY_LOG2")
     cdef const char *budget = getenv(b"GOVBUS_VERIFICATIONS")
-    cdef u64 log2_buckets = 19
+    cdef u64 log2_buckets = GATE_REPLAY_LOG2
     cdef u64 verifications = GATE_VERIFICATIONS
     PROCESS.broker = getenv(b"GOVBUS_BROKER")
     PROCESS.trust_domain = getenv(b"GOVBUS_TRUST_DOMAIN")

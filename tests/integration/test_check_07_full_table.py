@@ -10,7 +10,7 @@ from tests.support.gate_world import World, running_world
 from tests.support.gate_world_nation import BROKER, CALLER
 from tests.support.raw_client_forge import Request, sign_together
 
-SLOTS = 3 << 10
+SLOTS = 5 << 10
 
 
 def smallest_table(instance: Instance) -> None:
