@@ -9,15 +9,25 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 from google.protobuf.message import Message
 from vn.administrative.v1 import administrative_pb2
+from vn.business.v1 import business_pb2
 from vn.civilstatus.v1 import civilstatus_pb2
 from vn.common.v1 import identifiers_pb2, person_pb2
 from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode, PersonNumber, TaxCode
 from vn.common.v1.person_pb2 import Address, PartialDate, PersonName
+from vn.land.v1 import land_pb2
 from vn.options.v1 import options_pb2
 from vn.population.v1 import population_pb2
+from vn.portal.v1 import portal_pb2
+from vn.socialinsurance.v1 import socialinsurance_pb2
+from vn.store.v1 import store_pb2
+from vn.store.v1.store_pb2 import PutRequest, RecordName
 
 FILES: list[FileDescriptor] = [
-    module.DESCRIPTOR for module in (administrative_pb2, civilstatus_pb2, identifiers_pb2, person_pb2, population_pb2)
+    module.DESCRIPTOR
+    for module in (
+        *(administrative_pb2, civilstatus_pb2, identifiers_pb2, person_pb2, population_pb2),
+        *(business_pb2, land_pb2, portal_pb2, socialinsurance_pb2, store_pb2),
+    )
 ]
 
 
@@ -61,7 +71,7 @@ def test_no_field_carries_a_person_number_as_plain_text() -> None:
 
 def test_every_method_may_be_repeated_and_has_a_lifetime() -> None:
     methods = [m for file in FILES for service in file.services_by_name.values() for m in service.methods]
-    assert len(methods) == 8
+    assert len(methods) == 20
     for method in methods:
         options = method.GetOptions()
         assert options.Extensions[options_pb2.idempotent]
@@ -186,3 +196,21 @@ def test_birth_notice_never_looks_like_a_person_number(notice: str) -> None:
 
 def test_birth_answer_is_a_certificate_or_a_question() -> None:
     assert broken(civilstatus_pb2.RegisterBirthResponse()) == {"required"}
+
+
+@pytest.mark.parametrize("key", ["001099012345", "X-001099012345", "A" * 65, "a-1", "-A", "A-", ""])
+def test_a_stores_key_never_holds_a_person_number(key: str) -> None:
+    assert broken(RecordName(record_type="vn.civilstatus.v1.BirthCertificate", source="gov/moj/civil-status", key=key))
+    put = PutRequest(record_type="vn.civilstatus.v1.BirthCertificate", version=1, body=b"x")
+    assert broken(put) == {"required"}
+    put.key = key
+    assert broken(put)
+
+
+def test_a_registration_number_is_a_stores_key() -> None:
+    put = PutRequest(record_type="vn.civilstatus.v1.BirthCertificate", key="00097-2026-000012", version=1, body=b"x")
+    assert broken(put) == set()
+
+
+def test_portals_event_is_one_of_four() -> None:
+    assert "required" in broken(portal_pb2.RegisterBirthResponse(case_id="BIRTH-1", position=1))
