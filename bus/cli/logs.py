@@ -1,4 +1,4 @@
-"""`govbus logs`: what the parts wrote: the supervisor and what runs in it, PostgreSQL, Envoy, the ledger.
+"""`govbus logs`: what the parts wrote: the supervisor and what runs in it, PostgreSQL, Envoy, the ledger, the members.
 
 Followed files may be cut over to another name while they are read (bus.engines.logs); reading goes on in the new one.
 """
@@ -14,8 +14,11 @@ from typing import IO, Annotated
 
 import typer
 
-from bus.cli.output import echo_json, error_lines
+from bus.cli.output import Unable, echo_json, error_lines
 from bus.cli.up import JsonOption, StateOption, layout_of
+from bus.nation.members import PROGRAMS
+from bus.nation.places import log_file, nation_directory
+from bus.nation.settled import settled
 from bus.up.layout import Layout
 
 __all__ = ["logs"]
@@ -32,10 +35,14 @@ class LogPart(StrEnum):
     postgres = "postgres"
     broker = "broker"
     ledger = "ledger"
+    nation = "nation"
 
 
 def logs(
-    part: Annotated[LogPart | None, typer.Argument(help="One part only. Default: all.")] = None,
+    part: Annotated[
+        str | None,
+        typer.Argument(help=f"One part only: {', '.join(LogPart)}, or a path of the nation's. Default: all."),
+    ] = None,
     state: StateOption = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of each file's last lines.")] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
@@ -44,7 +51,11 @@ def logs(
     """Print the last lines of each part's log."""
     with error_lines():
         layout = layout_of(state)
-        sources = [one for one in _sources(layout) if part is None or part in one.parts]
+        every = _sources(layout)
+        sources = [one for one in every if part is None or part in one.parts]
+        if not sources:
+            known = dict.fromkeys(each for one in every for each in one.parts)
+            raise Unable(f"there is no part {part}; there are {', '.join(known)}")
         try:
             found = [(one, line) for one in sources for line in one.last(lines, part)]
             if as_json and not follow:
@@ -66,11 +77,13 @@ class _Source:
     """One file, and whose words stand in it."""
 
     path: Path
-    parts: tuple[LogPart, ...]
+    parts: tuple[str, ...]
+    shared: bool = False
+    """Its lines say whose they are."""
     file: IO[bytes] | None = field(default=None, repr=False)
     rest: bytes = b""
 
-    def last(self, count: int, part: LogPart | None) -> list[str]:
+    def last(self, count: int, part: str | None) -> list[str]:
         """The last lines that are `part`'s; the next `more` goes on behind them."""
         if not self._open():
             return []
@@ -79,7 +92,7 @@ class _Source:
         found = list(self._read(part))
         return found[len(found) - min(count, len(found)) :]
 
-    def more(self, part: LogPart | None) -> list[str]:
+    def more(self, part: str | None) -> list[str]:
         """What was written since."""
         found = list(self._read(part)) if self.file is not None else []
         if self._was_replaced():
@@ -106,12 +119,12 @@ class _Source:
             return self.path.exists()
         return self.path.exists() and not os.path.samestat(self.path.stat(), os.fstat(self.file.fileno()))
 
-    def _read(self, part: LogPart | None) -> Iterator[str]:
+    def _read(self, part: str | None) -> Iterator[str]:
         assert self.file is not None  # noqa: S101 (the callers looked)
         *whole, self.rest = (self.rest + self.file.read()).split(b"\n")
         for line in whole:
             text = line.decode("utf-8", "replace")
-            if part is None or len(self.parts) == 1 or part is LogPart.supervisor or f" {part}: " in text[:60]:
+            if part is None or not self.shared or part == LogPart.supervisor or f" {part}: " in text[:60]:
                 yield text
 
 
@@ -120,11 +133,19 @@ def _sources(layout: Layout) -> list[_Source]:
     homes = [layout.broker_home(path) for path in layout.broker_paths(facts)]
     shared = (LogPart.supervisor, LogPart.publisher, LogPart.broker)
     return [
-        _Source(layout.log, shared),
+        _Source(layout.log, shared, shared=True),
         _Source(layout.state / "postgres" / "postgres.log", (LogPart.postgres,)),
         *(_Source(home / "envoy" / "envoy.log", (LogPart.broker,)) for home in homes),
         _Source(layout.ledger_writer / "ledger.log", (LogPart.ledger,)),
+        *_nation(layout),
     ]
+
+
+def _nation(layout: Layout) -> list[_Source]:
+    if settled(layout) is None:
+        return []
+    members = [_Source(log_file(layout, one.path), (one.path, LogPart.nation)) for one in PROGRAMS]
+    return [*members, _Source(nation_directory(layout) / "postgres" / "postgres.log", (LogPart.nation,))]
 
 
 def _entry(source: _Source, line: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from bus.up.database import registry_head
 from bus.up.layout import Layout
 from bus.up.process import supervisor_pid
 from bus.up.report_ledger import ledger
+from bus.up.report_nation import nation
 from bus.up.report_parts import Found, Part, State, iso
 from bus.up.report_serving import brokers, certificates
 from native.codec import CodecError
@@ -44,6 +45,7 @@ def look(layout: Layout, now_ms: int) -> list[Part]:
         *brokers(found),
         ledger(found),
         certificates(found),
+        *nation(found),
     ]
 
 
