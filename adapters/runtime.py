@@ -23,8 +23,6 @@ from bus.exchange import (  # isort: skip - first, see above
 )
 
 import argparse
-import os
-import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack
@@ -53,7 +51,6 @@ __all__ = [
     "load_database",
     "program",
     "serve_until_told",
-    "state_folder",
 ]
 
 Registration = tuple[Callable[[Any, Any], None], object]
@@ -72,18 +69,12 @@ def program(main: Callable[[list[str]], int]) -> NoReturn:
         sys.exit(f"cannot start: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped before it served")
-    except sqlite3.Error as error:
-        sys.exit(f"cannot start: the database in the state folder cannot be used ({error}); give another folder")
 
 
-def argument_parser(
-    description: str, *, with_state: bool = True, with_database: bool = False
-) -> argparse.ArgumentParser:
+def argument_parser(description: str, *, with_database: bool = True) -> argparse.ArgumentParser:
     """The arguments that adapters share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", type=Path, required=True, help="the subsystem's file, see bus/exchange/config.py")
-    if with_state:
-        parser.add_argument("--state", type=Path, required=True, help="folder of this adapter's database")
     if with_database:
         text = "a file, 0600, with the libpq URL or key=value line of this program's own PostgreSQL database"
         parser.add_argument("--database", type=Path, required=True, help=text)
@@ -99,13 +90,6 @@ def load_database(path: Path) -> str:
     except (UnicodeDecodeError, psycopg.ProgrammingError):
         pass  # its text would quote the password
     raise CannotStart(f"{path} names no database; put one line there, such as postgresql://ROLE:PASSWORD@HOST/NAME")
-
-
-def state_folder(path: Path) -> Path:
-    """The folder of an adapter's database; it and what this process makes in it are for its owner only."""
-    os.umask(0o077)
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 async def serve_until_told(config: Path, *servicers: Registration, source: Runs | None = None) -> None:

@@ -1,14 +1,14 @@
-"""AdministrativeUnitService over the tables in memory.
+"""AdministrativeUnitService over the unit tables in its database.
 
-Nothing here decides anything: it turns table rows into messages. Which list is
-current is the table's knowledge; to ask back about a split is the caller's
-duty, made visible by `split`.
+Nothing here decides anything: it turns rows into messages. Which list is current is the table's knowledge; to ask back
+about a split is the caller's duty, made visible by `split`.
 """
 
 from __future__ import annotations
 
+from adapters.refusals import Refusal, refuse  # isort: skip - before gRPC
+
 from collections.abc import AsyncIterator
-from itertools import islice
 from typing import Any
 
 import grpc
@@ -16,10 +16,12 @@ from vn.administrative.v1 import administrative_pb2 as pb
 from vn.administrative.v1.administrative_pb2_grpc import AdministrativeUnitServiceServicer
 from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode
 
-from adapters.administrative.table import Level, Unit, UnitTable, UnknownUnit
-from adapters.refusals import Refusal, refuse
+from adapters.administrative.store import BY_CODE, KNOWN, LISTED, RESOLVED
+from adapters.administrative.table import CURRENT_LIST, Level
+from adapters.source import Row
+from adapters.sql import SqlStore, Statement
 
-__all__ = ["UNITS_PER_MESSAGE", "AdministrativeUnits", "unit_message"]
+__all__ = ["UNITS_PER_MESSAGE", "AdministrativeUnits"]
 
 UNITS_PER_MESSAGE = 256  # the limit that the contract states
 
@@ -34,53 +36,54 @@ _LEVELS = {
     Level.DISTRICT: pb.UNIT_LEVEL_DISTRICT,
     Level.WARD: pb.UNIT_LEVEL_WARD,
 }
-_TABLE_LEVELS = {message: level for level, message in _LEVELS.items()}
+_ROW_LEVELS = {message: level for level, message in _LEVELS.items()}
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def unit_message(unit: Unit) -> pb.AdministrativeUnit:
-    """The message for one table row."""
-    return pb.AdministrativeUnit(
-        code=AdministrativeUnitCode(code_list_version=unit.code_list, code=unit.code),
-        name=unit.name,
-        level=_LEVELS[unit.level],
-        parent_code=unit.parent_code,
-        province_code=unit.province_code,
-    )
-
-
 class AdministrativeUnits(AdministrativeUnitServiceServicer):
-    """The servicer; one table, shared by all calls."""
+    """The servicer."""
 
-    def __init__(self, table: UnitTable) -> None:
-        self._table = table
+    def __init__(self, store: SqlStore) -> None:
+        self._store = store
 
     async def GetUnit(self, request: pb.GetUnitRequest, context: _Context) -> pb.GetUnitResponse:
-        unit = await self._unit(request.code, context)
-        return pb.GetUnitResponse(unit=unit_message(unit))
+        return pb.GetUnitResponse(unit=_message(await self._row(BY_CODE, request.code, context)))
 
     async def ResolveUnit(self, request: pb.ResolveUnitRequest, context: _Context) -> pb.ResolveUnitResponse:
-        unit = await self._unit(request.code, context)
-        successors = self._table.successors(unit)
+        row = await self._row(RESOLVED, request.code, context)
+        successors = [row] if row["code_list"] == CURRENT_LIST else row["successors"]
         return pb.ResolveUnitResponse(
-            unit=unit_message(unit),
-            successors=map(unit_message, successors),
+            unit=_message(row),
+            successors=map(_message, successors),
             split=len(successors) > 1,
-            predecessors=map(unit_message, self._table.predecessors(unit)),
+            predecessors=map(_message, row["predecessors"]),
         )
 
     async def ListUnits(self, request: pb.ListUnitsRequest, context: _Context) -> AsyncIterator[pb.ListUnitsResponse]:
-        level = _TABLE_LEVELS.get(request.level)
-        try:
-            units = self._table.units(request.code_list_version, level, request.within_code)
-        except UnknownUnit:
+        asked = {"code_list": request.code_list_version, "within": request.within_code}
+        known = await self._store.fetch_one(context, KNOWN, asked)
+        if known is None or not known["known"]:
             await refuse(context, UNIT_UNKNOWN)
-        while chunk := [unit_message(unit) for unit in islice(units, UNITS_PER_MESSAGE)]:
-            yield pb.ListUnitsResponse(units=chunk)
+        asked_of_level = asked | {"level": int(_ROW_LEVELS.get(request.level, 0))}
+        token, ended = "", False
+        while not ended:
+            page = await self._store.fetch_page(context, LISTED, asked_of_level, UNITS_PER_MESSAGE, token)
+            token, ended = page.next_token, not page.next_token
+            if page.rows:
+                yield pb.ListUnitsResponse(units=map(_message, page.rows))
 
-    async def _unit(self, code: AdministrativeUnitCode, context: _Context) -> Unit:
-        try:
-            return self._table.unit(code.code_list_version, code.code)
-        except UnknownUnit:
-            await refuse(context, UNIT_UNKNOWN)
+    async def _row(self, question: Statement, code: AdministrativeUnitCode, context: _Context) -> Row:
+        asked = {"code_list": code.code_list_version, "code": code.code}
+        return await self._store.fetch_one(context, question, asked) or await refuse(context, UNIT_UNKNOWN)
+
+
+def _message(row: Row) -> pb.AdministrativeUnit:
+    """The message for one row."""
+    return pb.AdministrativeUnit(
+        code=AdministrativeUnitCode(code_list_version=row["code_list"], code=row["code"]),
+        name=row["name"],
+        level=_LEVELS[Level(len(row["code"]))],
+        parent_code=row["parent_code"],
+        province_code=row["province_code"],
+    )

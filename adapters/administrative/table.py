@@ -10,13 +10,25 @@ come from) and never changes afterwards.
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-__all__ = ["CURRENT_LIST", "DATA", "NEW_LIST", "OLD_LIST", "Level", "Unit", "UnitTable", "UnknownUnit", "load_table"]
+__all__ = [
+    "CURRENT_LIST",
+    "DATA",
+    "NEW_LIST",
+    "OLD_LIST",
+    "Level",
+    "Unit",
+    "UnitTable",
+    "UnknownUnit",
+    "lists_version",
+    "load_table",
+]
 
 DATA = Path(__file__).parent / "data"
 
@@ -24,6 +36,8 @@ DATA = Path(__file__).parent / "data"
 OLD_LIST = "gso-2025-06"  # 63 provinces, 696 districts, 10,035 wards; ended on 30 June 2025
 NEW_LIST = "gso-2025-07"  # 34 provinces, 3,321 wards; began on 1 July 2025
 CURRENT_LIST = NEW_LIST
+
+_FILES = (f"units-{OLD_LIST}.csv", f"units-{NEW_LIST}.csv", f"successors-{NEW_LIST}.csv")
 
 
 class UnknownUnit(LookupError):
@@ -98,6 +112,14 @@ class UnitTable:
             and (not within or within in (unit.parent_code, unit.province_code))
             and unit.code != within
         )
+
+
+def lists_version(folder: Path = DATA) -> str:
+    """What tells these lists from others: a digest of the files."""
+    digest = hashlib.sha256()
+    for name in _FILES:
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
 
 
 def load_table(folder: Path = DATA) -> UnitTable:

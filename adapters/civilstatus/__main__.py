@@ -1,4 +1,4 @@
-"""`python -m adapters.civilstatus --config FILE --state FOLDER`: keep the book of births until told to stop.
+"""`python -m adapters.civilstatus --config FILE --database FILE`: keep the book of births until told to stop.
 
 The file needs both parts: `provider`, to serve, and `client`, with grants for the administrative units and population
 that are given for the purpose civil.birth.
@@ -10,13 +10,12 @@ from adapters.runtime import (  # isort: skip - first, before anything that impo
     argument_parser,
     asking_for,
     calling,
+    load_database,
     program,
     serve_until_told,
-    state_folder,
 )
 
 import asyncio
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,15 +30,14 @@ PURPOSE = "civil.birth"  # what its grants at the other registers are for
 
 def main(arguments: list[str]) -> int:
     given = argument_parser("Keep the book of births.").parse_args(arguments)
-    with closing(BirthBook(state_folder(given.state) / "births.db")) as book:
-        asyncio.run(_serve(given.config, book))
+    asyncio.run(_serve(given.config, BirthBook(load_database(given.database))))
     return 0
 
 
 async def _serve(config: Path, book: BirthBook) -> None:
     async with calling(config) as channel:
         servicer = CivilStatus(book, Registers.on(channel), asking_for(PURPOSE), lambda: datetime.now(UTC))
-        await serve_until_told(config, (add_CivilStatusServiceServicer_to_server, servicer))
+        await serve_until_told(config, (add_CivilStatusServiceServicer_to_server, servicer), source=book)
 
 
 if __name__ == "__main__":

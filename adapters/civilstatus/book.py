@@ -1,39 +1,58 @@
-"""The book of births on disk.
+"""The book of births, in a PostgreSQL database of its own.
 
 What it promises to the service above it:
 
-1. `enter` is one transaction: number, notice and certificate are there together
-   or not at all, and on disk before it returns.
-2. A notice has at most one entry. Entering it again with the same content
-   returns the certificate as first issued; with other content both methods
-   raise NoticeConflict.
+1. `enter` is one transaction: number, notice and certificate are there together or not at all, and on the disk before
+   it returns.
+2. A notice has at most one entry. Entering it again with the same content returns the certificate as first issued;
+   with other content both methods raise NoticeConflict.
 3. Numbers of a ward and year are 1, 2, 3 ... without a gap, in order of entry.
 
-Certificates are kept as issued, as bytes the book does not look into. Methods
-wait for the disk: call `enter` on a thread. `find` and `certificate` read a few
-pages and may be called on the event loop.
+Certificates are kept as issued, as bytes the book does not look into.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Final
+
+from adapters.source import Context, Row, Told
+from adapters.sql import Connection, Schema, SqlStore, Statement
 
 __all__ = ["BirthBook", "BirthEntry", "NoticeConflict"]
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS birth (
-    ward TEXT NOT NULL, year INTEGER NOT NULL, serial INTEGER NOT NULL,
-    notice TEXT NOT NULL UNIQUE,
-    content BLOB NOT NULL,
-    certificate BLOB NOT NULL,
-    PRIMARY KEY (ward, year, serial)
-) WITHOUT ROWID;
-"""
+SCHEMA = Schema(
+    "civilstatus",
+    (
+        """
+        CREATE TABLE last_number (
+            ward text COLLATE "C" NOT NULL, year int NOT NULL, serial int NOT NULL,
+            PRIMARY KEY (ward, year)
+        );
+        CREATE TABLE birth (
+            ward text COLLATE "C" NOT NULL, year int NOT NULL, serial int NOT NULL,
+            notice text COLLATE "C" NOT NULL UNIQUE,
+            content bytea NOT NULL,
+            certificate bytea NOT NULL,
+            PRIMARY KEY (ward, year, serial)
+        );
+        """,
+    ),
+)
+BY_NOTICE = Statement("birth.by_notice", "SELECT content, certificate FROM birth WHERE notice = %(notice)s")
+BY_NUMBER = Statement(
+    "birth.by_number",
+    "SELECT certificate FROM birth WHERE ward = %(ward)s AND year = %(year)s AND serial = %(serial)s",
+)
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"  # of one notice
+# Whoever enters in the same ward and year waits for the end of this transaction; one that fails leaves no gap.
+_NEXT: Final = (
+    "INSERT INTO last_number VALUES (%s, %s, 1)"
+    " ON CONFLICT (ward, year) DO UPDATE SET serial = last_number.serial + 1 RETURNING serial"
+)
+_INSERT: Final = "INSERT INTO birth VALUES (%s, %s, %s, %s, %s, %s)"
 
 
 class NoticeConflict(Exception):
@@ -51,66 +70,50 @@ class BirthEntry:
 
 
 class BirthBook:
-    """One file; one connection to read, one to write, so that a reader never sees half a transaction."""
+    """See the module's text."""
 
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        self._writer = _connect(path)
-        self._writer.executescript(_SCHEMA)
-        self._reader = _connect(path)
+    def __init__(self, dsn: str) -> None:
+        self._store = SqlStore(BY_NOTICE, BY_NUMBER, dsn=dsn, schema=SCHEMA)
 
-    def close(self) -> None:
-        self._reader.close()
-        self._writer.close()
+    @asynccontextmanager
+    async def running(self, told: Told) -> AsyncIterator[None]:
+        """As Source.running."""
+        async with self._store.running(told):
+            yield
 
-    def find(self, notice: str, content: bytes) -> bytes | None:
+    async def find(self, context: Context, notice: str, content: bytes) -> bytes | None:
         """The certificate issued for a notice, None if there is none yet."""
-        return _find(self._reader, notice, content)
+        return _certificate(await self._store.fetch_one(context, BY_NOTICE, {"notice": notice}), content)
 
-    def certificate(self, number: str) -> bytes | None:
+    async def certificate(self, context: Context, number: str) -> bytes | None:
         """The certificate of a registration number (ward-year-serial), None if there is none."""
         ward, year, serial = number.split("-")
-        row = self._reader.execute(
-            "SELECT certificate FROM birth WHERE ward = ? AND year = ? AND serial = ?", (ward, int(year), int(serial))
-        ).fetchone()
-        return bytes(row[0]) if row else None
+        asked = {"ward": ward, "year": int(year), "serial": int(serial)}
+        row = await self._store.fetch_one(context, BY_NUMBER, asked)
+        return bytes(row["certificate"]) if row else None
 
-    def enter(self, entry: BirthEntry, issue: Callable[[str], bytes]) -> bytes:
+    async def enter(self, context: Context, entry: BirthEntry, issue: Callable[[str], bytes]) -> bytes:
         """Enter a birth; `issue` makes the certificate for the registration number it is given."""
-        with self._lock, closing(self._writer.cursor()) as cursor:
-            cursor.execute("BEGIN IMMEDIATE")
-            try:
-                certificate = _find(cursor, entry.notice, entry.content) or _enter(cursor, entry, issue)
-            except BaseException:
-                cursor.execute("ROLLBACK")
-                raise
-            cursor.execute("COMMIT")
-            return certificate
+
+        async def enter(connection: Connection) -> bytes:
+            await connection.execute(_ONE_AT_A_TIME, (entry.notice,))
+            found = await (await connection.execute(BY_NOTICE.text, {"notice": entry.notice})).fetchone()
+            return _certificate(found, entry.content) or await _enter(connection, entry, issue)
+
+        return await self._store.write(context, "birth.enter", enter)
 
 
-def _find(database: sqlite3.Cursor | sqlite3.Connection, notice: str, content: bytes) -> bytes | None:
-    row = database.execute("SELECT content, certificate FROM birth WHERE notice = ?", (notice,)).fetchone()
-    if row and row[0] != content:
+def _certificate(row: Row | None, content: bytes) -> bytes | None:
+    if row and row["content"] != content:
         raise NoticeConflict
-    return bytes(row[1]) if row else None
+    return bytes(row["certificate"]) if row else None
 
 
-def _enter(cursor: sqlite3.Cursor, entry: BirthEntry, issue: Callable[[str], bytes]) -> bytes:
-    (last,) = cursor.execute(
-        "SELECT coalesce(max(serial), 0) FROM birth WHERE ward = ? AND year = ?", (entry.ward, entry.year)
-    ).fetchone()
-    serial = last + 1
+async def _enter(connection: Connection, entry: BirthEntry, issue: Callable[[str], bytes]) -> bytes:
+    row = await (await connection.execute(_NEXT, (entry.ward, entry.year))).fetchone()
+    assert row is not None  # noqa: S101 - RETURNING of one row
+    serial = int(row["serial"])
     certificate = issue(f"{entry.ward}-{entry.year:04d}-{serial:06d}")
-    cursor.execute(
-        "INSERT INTO birth VALUES (?, ?, ?, ?, ?, ?)",
-        (entry.ward, entry.year, serial, entry.notice, entry.content, certificate),
-    )
+    values = (entry.ward, entry.year, serial, entry.notice, entry.content, certificate)
+    await connection.execute(_INSERT, values)
     return certificate
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # an acknowledged registration survives power loss
-    connection.execute("PRAGMA busy_timeout = 5000")
-    return connection

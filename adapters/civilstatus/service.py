@@ -14,7 +14,6 @@ notice, step 5 enters once.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -67,7 +66,7 @@ class CivilStatus(CivilStatusServiceServicer):
     async def RegisterBirth(self, request: pb.RegisterBirthRequest, context: _Context) -> pb.RegisterBirthResponse:
         try:
             with self._scope(context):
-                return await self._register(request)
+                return await self._register(request, context)
         except NoticeConflict:
             await refuse(context, NOTICE_CONFLICT)
         except CannotRegister as no:
@@ -76,14 +75,14 @@ class CivilStatus(CivilStatusServiceServicer):
     async def GetBirthCertificate(
         self, request: pb.GetBirthCertificateRequest, context: _Context
     ) -> pb.GetBirthCertificateResponse:
-        issued = self._book.certificate(request.registration_number)
+        issued = await self._book.certificate(context, request.registration_number)
         if issued is None:
             await refuse(context, REGISTRATION_UNKNOWN)
         return pb.GetBirthCertificateResponse(certificate=pb.BirthCertificate.FromString(issued))
 
-    async def _register(self, birth: pb.RegisterBirthRequest) -> pb.RegisterBirthResponse:
+    async def _register(self, birth: pb.RegisterBirthRequest, context: _Context) -> pb.RegisterBirthResponse:
         content = _content(birth)
-        if issued := self._book.find(birth.birth_notice_number, content):  # (1)
+        if issued := await self._book.find(context, birth.birth_notice_number, content):  # (1)
             return _certified(issued)
         now = self._now()
         today = now.astimezone(VIET_NAM).date()
@@ -101,7 +100,7 @@ class CivilStatus(CivilStatusServiceServicer):
         def issue(registration_number: str) -> bytes:
             return _issue(birth, registration_number, ward, parents, number, now)
 
-        return _certified(await asyncio.to_thread(self._book.enter, entry, issue))  # (5)
+        return _certified(await self._book.enter(context, entry, issue))  # (5)
 
 
 def _only_ward(resolved: ResolveUnitResponse) -> AdministrativeUnit:

@@ -1,4 +1,4 @@
-"""`python -m adapters.population --config FILE --state FOLDER`: serve the synthetic register until told to stop.
+"""`python -m adapters.population --config FILE --database FILE`: serve the synthetic register until told to stop.
 
 At the first start the people of the seed are made and stored; later starts find them, newborns included.
 """
@@ -6,23 +6,21 @@ At the first start the people of the seed are made and stored; later starts find
 from __future__ import annotations
 
 from adapters.runtime import (  # isort: skip - first, before anything that imports gRPC
-    CannotStart,
     argument_parser,
+    load_database,
     program,
     serve_until_told,
-    state_folder,
 )
 
 import asyncio
 import secrets
-from contextlib import closing
 
 from vn.population.v1.population_pb2_grpc import add_PopulationServiceServicer_to_server
 
 from adapters.administrative.table import load_table
 from adapters.population.generate import DEFAULT_PEOPLE, DEFAULT_SEED, DEFAULT_YEAR, generate
 from adapters.population.service import Population
-from adapters.population.store import SqliteStore, StoreMismatch
+from adapters.population.store import PersonStore
 
 
 def main(arguments: list[str]) -> int:
@@ -31,14 +29,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--people", type=int, default=DEFAULT_PEOPLE, help="how many (default: %(default)s)")
     given = parser.parse_args(arguments)
     table = load_table()
-    with closing(SqliteStore(state_folder(given.state) / "population.db")) as store:
-        origin = {"seed": str(given.seed), "people": str(given.people), "year": str(DEFAULT_YEAR)}
-        try:
-            store.fill(origin, lambda: generate(table, given.seed, given.people, DEFAULT_YEAR))
-        except StoreMismatch as error:
-            raise CannotStart(str(error)) from error
-        servicer = Population(store, table, lambda: secrets.randbelow(1_000_000))
-        asyncio.run(serve_until_told(given.config, (add_PopulationServiceServicer_to_server, servicer)))
+    store = PersonStore(
+        load_database(given.database),
+        {"seed": str(given.seed), "people": str(given.people), "year": str(DEFAULT_YEAR)},
+        lambda: generate(table, given.seed, given.people, DEFAULT_YEAR),
+    )
+    servicer = Population(store, table, lambda: secrets.randbelow(1_000_000))
+    asyncio.run(serve_until_told(given.config, (add_PopulationServiceServicer_to_server, servicer), source=store))
     return 0
 
 

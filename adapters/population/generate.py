@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from random import Random
 
 from adapters.administrative.table import CURRENT_LIST, Level, Unit, UnitTable
@@ -20,19 +21,19 @@ from adapters.population.records import Birthday, Name, PersonRecord, person_num
 __all__ = ["DEFAULT_PEOPLE", "DEFAULT_SEED", "DEFAULT_YEAR", "generate"]
 
 DEFAULT_SEED = 2026
-DEFAULT_PEOPLE = 10_000
+DEFAULT_PEOPLE = 100_000
 DEFAULT_YEAR = 2025  # the last year in which a generated person may be born
 
 DATES_BEFORE = 1955  # birth entries from before are often known by year only
 
 
-def generate(table: UnitTable, seed: int, people: int, year: int) -> list[PersonRecord]:
-    """Exactly `people` persons, household after household; the last household may be cut short."""
+def generate(table: UnitTable, seed: int, people: int, year: int) -> Iterator[PersonRecord]:
+    """Exactly `people` persons, household after household; the last household may be cut short.
+
+    The first ones of a seed are the same, however many there are.
+    """
     maker = _Maker(Random(seed), table, year)  # noqa: S311 - the same people for the same seed; nothing secret
-    found: list[PersonRecord] = []
-    while len(found) < people:
-        found.extend(maker.household())
-    return found[:people]
+    return islice(chain.from_iterable(maker.household() for _ in repeat(None)), people)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ it says nothing about anybody.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from random import Random
 from typing import Final
 
@@ -46,6 +47,8 @@ _FAMILY: Final = {
     "Lò": 4,
     "Giàng": 3,
 }
+_FAMILIES: Final = tuple(_FAMILY)
+_FAMILY_WEIGHTS: Final = tuple(accumulate(_FAMILY.values()))
 _FEMALE_MIDDLE: Final = (
     "Thị",
     "Thị",
@@ -84,7 +87,7 @@ _STREETS: Final = (
 
 
 def draw_family(random: Random) -> str:
-    return random.choices(tuple(_FAMILY), weights=tuple(_FAMILY.values()))[0]
+    return random.choices(_FAMILIES, cum_weights=_FAMILY_WEIGHTS)[0]
 
 
 def draw_middle(random: Random, female: bool) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from adapters.administrative.table import CURRENT_LIST, OLD_LIST, Level, UnitTable, load_table
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def sample(table: UnitTable, people: list[PersonRecord], number: int) -> dict[str, object]:
+def sample(table: UnitTable, people: Iterable[PersonRecord], number: int) -> dict[str, object]:
     """See the module's text; `number` couples, in the order of the register."""
     wards = list(table.units(OLD_LIST, Level.WARD))
     return {
@@ -45,11 +45,12 @@ def sample(table: UnitTable, people: list[PersonRecord], number: int) -> dict[st
     }
 
 
-def couples(people: list[PersonRecord]) -> Iterator[tuple[PersonRecord, PersonRecord]]:
-    """Mothers and fathers of small children, who may well have another."""
-    by_number = {person.number: person for person in people}
+def couples(people: Iterable[PersonRecord]) -> Iterator[tuple[PersonRecord, PersonRecord]]:
+    """Mothers and fathers of small children, who may well have another. Parents stand before their children."""
+    by_number: dict[str, PersonRecord] = {}
     seen: set[str] = set()
     for child in people:
+        by_number[child.number] = child
         if child.mother and child.father and child.birthday.year >= DEFAULT_YEAR - 5 and child.mother not in seen:
             seen.add(child.mother)
             yield by_number[child.mother], by_number[child.father]

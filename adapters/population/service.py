@@ -9,7 +9,6 @@ the ward is one of today's.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import unicodedata
 from collections.abc import Callable
@@ -71,7 +70,7 @@ class Population(PopulationServiceServicer):
         self._draw_serial = draw_serial
 
     async def GetPerson(self, request: pb.GetPersonRequest, context: _Context) -> pb.GetPersonResponse:
-        found = self._store.person(request.person_number.value)
+        found = await self._store.person(context, request.person_number.value)
         if found is None:
             await refuse(context, PERSON_UNKNOWN)
         answer = pb.GetPersonResponse()
@@ -80,7 +79,7 @@ class Population(PopulationServiceServicer):
         return answer
 
     async def VerifyPerson(self, request: pb.VerifyPersonRequest, context: _Context) -> pb.VerifyPersonResponse:
-        found = self._store.person(request.person_number.value)
+        found = await self._store.person(context, request.person_number.value)
         asked = (_folded(_name(request.name)), _birthday(request.birth_date))
         return pb.VerifyPersonResponse(
             matches=found is not None and asked == (_folded(found.name), found.birthday),
@@ -91,10 +90,10 @@ class Population(PopulationServiceServicer):
     ) -> pb.RegisterNewbornResponse:
         notice, content = request.birth_notice_number, _content(request)
         try:
-            number = self._store.number_for(notice, content)
+            number = await self._store.number_for(context, notice, content)
             if number is None:
                 draw = await self._newborn(request, context)
-                number = await asyncio.to_thread(self._store.enter_newborn, notice, content, draw)
+                number = await self._store.enter_newborn(context, notice, content, draw)
         except NoticeConflict:
             await refuse(context, NOTICE_CONFLICT)
         except NumbersExhausted:
@@ -128,7 +127,7 @@ class Population(PopulationServiceServicer):
     ) -> PersonRecord | None:
         if not request.HasField(field):
             return None
-        parent = self._store.person(getattr(request, field).value)
+        parent = await self._store.person(context, getattr(request, field).value)
         if parent is None:
             await refuse(context, PARENT_UNKNOWN)
         old_enough = request.birth_date.year - parent.birthday.year >= YOUNGEST_PARENT

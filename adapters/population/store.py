@@ -1,53 +1,65 @@
-"""Where the register lives, behind one small interface.
-
-The contract of PersonStore, for whoever writes another one:
+"""Where the register lives: one PostgreSQL database of its own.
 
 1. `person` sees everything that was acknowledged.
 2. `number_for` is the number given for a notice, None before it is entered.
-3. `enter_newborn` is one transaction: the person and the notice are both there
-   or neither is, and they are on disk before it returns. A crash leaves one of
-   these two states.
-4. A notice is entered once. The same notice with the same content returns the
-   number given before; with other content both methods raise NoticeConflict.
+3. `enter_newborn` is one transaction: the person and the notice are both there or neither is, and they are on the disk
+   before it returns. A crash leaves one of these two states.
+4. A notice is entered once. The same notice with the same content returns the number given before; with other content
+   both methods raise NoticeConflict.
 5. A number is given once. If the number drawn is taken, another is drawn.
-
-Reads take microseconds and may be made on the event loop; writes wait for the
-disk and belong on a thread. This one keeps SQLite's write-ahead log with full
-synchronisation; PostgreSQL follows with the ministries' databases.
+6. The people of the seed are there, all of them, before the first call; they are entered at the first start.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Callable, Iterable
-from contextlib import closing
-from pathlib import Path
-from typing import Protocol
+from adapters.runtime import CannotStart  # isort: skip - first, before anything that imports gRPC
+
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
 
 from adapters.population.records import Birthday, Name, PersonRecord
+from adapters.source import Context, Row, Told
+from adapters.sql import Connection, Schema, SqlStore, Statement
 
-__all__ = ["NoticeConflict", "NumbersExhausted", "PersonStore", "SqliteStore", "StoreMismatch"]
+__all__ = ["NoticeConflict", "NumbersExhausted", "PersonStore"]
 
-ATTEMPTS = 100  # draws before the numbers of a province, sex and year count as exhausted
+ATTEMPTS: Final = 100  # draws before the numbers of a province, sex and year count as exhausted
+TELL_S: Final = 2.0
+_PIECE: Final = 1_000  # people between two looks at the clock
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS origin (what TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS person (
-    number TEXT PRIMARY KEY,
-    family TEXT NOT NULL, middle TEXT NOT NULL, given TEXT NOT NULL,
-    year INTEGER NOT NULL, month INTEGER NOT NULL, day INTEGER NOT NULL,
-    female INTEGER NOT NULL, alive INTEGER NOT NULL,
-    ward TEXT NOT NULL, address TEXT NOT NULL,
-    mother TEXT NOT NULL, father TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS notice (
-    number TEXT PRIMARY KEY,
-    content BLOB NOT NULL,
-    person TEXT NOT NULL UNIQUE REFERENCES person (number)
-) WITHOUT ROWID;
-"""
-_INSERT = "INSERT INTO person VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SCHEMA = Schema(
+    "population",
+    (
+        """
+        CREATE TABLE origin (what text PRIMARY KEY, value text NOT NULL);
+        CREATE TABLE person (
+            number text COLLATE "C" PRIMARY KEY,
+            family text NOT NULL, middle text NOT NULL, given text NOT NULL,
+            year int NOT NULL, month int NOT NULL, day int NOT NULL,
+            female boolean NOT NULL, alive boolean NOT NULL,
+            ward text NOT NULL, address text NOT NULL,
+            mother text NOT NULL, father text NOT NULL
+        );
+        CREATE TABLE notice (
+            number text COLLATE "C" PRIMARY KEY,
+            content bytea NOT NULL,
+            person text COLLATE "C" NOT NULL UNIQUE REFERENCES person
+        );
+        """,
+    ),
+)
+PERSON = Statement(
+    "person.by_number",
+    "SELECT number, family, middle, given, year, month, day, female, alive, ward, address, mother, father"
+    " FROM person WHERE number = %(number)s",
+)
+NOTICE = Statement("notice.by_number", "SELECT content, person FROM notice WHERE number = %(number)s")
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"  # of one notice
+_INSERT: Final = "INSERT INTO person VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
+_INSERT_NOTICE: Final = "INSERT INTO notice VALUES (%s, %s, %s)"
 
 
 class NoticeConflict(Exception):
@@ -58,116 +70,104 @@ class NumbersExhausted(Exception):
     """No free number was found for a newborn."""
 
 
-class StoreMismatch(Exception):
-    """The folder holds another population than the one asked for."""
+class PersonStore:
+    """See the module's text for what each promises.
 
+    `origin` says which people there are in the beginning, `make` makes them. A database of people of another origin
+    cannot be started with.
+    """
 
-class PersonStore(Protocol):
-    """See the module's text for what each promises."""
+    def __init__(self, dsn: str, origin: Mapping[str, str], make: Callable[[], Iterable[PersonRecord]]) -> None:
+        self._origin = dict(origin)
+        self._make = make
+        self._store = SqlStore(PERSON, NOTICE, dsn=dsn, schema=SCHEMA, fill=self._fill)
 
-    def person(self, number: str) -> PersonRecord | None: ...
+    @asynccontextmanager
+    async def running(self, told: Told) -> AsyncIterator[None]:
+        """As Source.running."""
+        async with self._store.running(told):
+            yield
 
-    def number_for(self, notice: str, content: bytes) -> str | None: ...
-
-    def enter_newborn(self, notice: str, content: bytes, draw: Callable[[], PersonRecord]) -> str: ...
-
-
-class SqliteStore:
-    """One file; one connection to read, one to write, so that a reader never sees half a transaction."""
-
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        self._writer = _connect(path)
-        self._writer.executescript(_SCHEMA)
-        self._reader = _connect(path)
-
-    def close(self) -> None:
-        self._reader.close()
-        self._writer.close()
-
-    def fill(self, origin: dict[str, str], make: Callable[[], Iterable[PersonRecord]]) -> None:
-        """Enter a whole population unless it is there; `origin` says which one it is.
-
-        Raises StoreMismatch if the file holds a population of another origin.
-        """
-        with self._lock, closing(self._writer.cursor()) as cursor:
-            found = dict(cursor.execute("SELECT what, value FROM origin").fetchall())
-            if found == origin:
-                return
-            if found:
-                raise StoreMismatch("the state folder holds a population of another seed or size; give another folder")
-            cursor.execute("BEGIN IMMEDIATE")
-            try:
-                cursor.executemany(_INSERT, map(_row, make()))
-                cursor.executemany("INSERT INTO origin VALUES (?, ?)", origin.items())
-            except BaseException:
-                cursor.execute("ROLLBACK")
-                raise
-            cursor.execute("COMMIT")
-
-    def person(self, number: str) -> PersonRecord | None:
-        row = self._reader.execute("SELECT * FROM person WHERE number = ?", (number,)).fetchone()
+    async def person(self, context: Context, number: str) -> PersonRecord | None:
+        row = await self._store.fetch_one(context, PERSON, {"number": number})
         return _record(row) if row else None
 
-    def number_for(self, notice: str, content: bytes) -> str | None:
-        return _number_for(self._reader, notice, content)
+    async def number_for(self, context: Context, notice: str, content: bytes) -> str | None:
+        return _number(await self._store.fetch_one(context, NOTICE, {"number": notice}), content)
 
-    def enter_newborn(self, notice: str, content: bytes, draw: Callable[[], PersonRecord]) -> str:
-        with self._lock, closing(self._writer.cursor()) as cursor:
-            cursor.execute("BEGIN IMMEDIATE")
-            try:
-                number = _number_for(cursor, notice, content) or _enter(cursor, notice, content, draw)
-            except BaseException:
-                cursor.execute("ROLLBACK")
-                raise
-            cursor.execute("COMMIT")
-            return number
+    async def enter_newborn(
+        self, context: Context, notice: str, content: bytes, draw: Callable[[], PersonRecord]
+    ) -> str:
+        async def enter(connection: Connection) -> str:
+            await connection.execute(_ONE_AT_A_TIME, (notice,))
+            found = await connection.execute(NOTICE.text, {"number": notice})
+            return _number(await found.fetchone(), content) or await _enter(connection, notice, content, draw)
+
+        return await self._store.write(context, "notice.enter", enter)
+
+    async def _fill(self, connection: Connection) -> None:
+        rows = await connection.execute("SELECT what, value FROM origin")
+        found = {row["what"]: row["value"] for row in await rows.fetchall()}
+        if found and found != self._origin:
+            raise CannotStart(
+                f"the database holds {_told(found)}, not {_told(self._origin)}; ask for those, or give another database"
+            )
+        if not found:
+            await _copy_people(connection, self._make())
+            async with connection.cursor() as cursor:
+                await cursor.executemany("INSERT INTO origin VALUES (%s, %s)", list(self._origin.items()))
 
 
-def _number_for(database: sqlite3.Cursor | sqlite3.Connection, notice: str, content: bytes) -> str | None:
-    row = database.execute("SELECT content, person FROM notice WHERE number = ?", (notice,)).fetchone()
-    if row and row[0] != content:
+def _told(origin: Mapping[str, str]) -> str:
+    return ", ".join(f"{what} {value}" for what, value in sorted(origin.items()))
+
+
+async def _copy_people(connection: Connection, people: Iterable[PersonRecord]) -> None:
+    """All of them in one COPY, told of on standard error while it goes on."""
+    told, entered = time.monotonic(), 0
+    async with connection.cursor() as cursor, cursor.copy("COPY person FROM STDIN") as copy:
+        for person in people:
+            await copy.write_row(_row(person))
+            entered += 1
+            if entered % _PIECE == 0 and time.monotonic() - told >= TELL_S:
+                told = time.monotonic()
+                sys.stderr.write(f"{entered:,} synthetic people made\n")
+                sys.stderr.flush()
+
+
+def _number(row: Row | None, content: bytes) -> str | None:
+    if row and row["content"] != content:
         raise NoticeConflict
-    return str(row[1]) if row else None
+    return str(row["person"]) if row else None
 
 
-def _enter(cursor: sqlite3.Cursor, notice: str, content: bytes, draw: Callable[[], PersonRecord]) -> str:
+async def _enter(connection: Connection, notice: str, content: bytes, draw: Callable[[], PersonRecord]) -> str:
     for _ in range(ATTEMPTS):
         child = draw()
-        if not cursor.execute("SELECT 1 FROM person WHERE number = ?", (child.number,)).fetchone():
-            cursor.execute(_INSERT, _row(child))
-            cursor.execute("INSERT INTO notice VALUES (?, ?, ?)", (notice, content, child.number))
+        if (await connection.execute(_INSERT, _row(child))).rowcount:
+            await connection.execute(_INSERT_NOTICE, (notice, content, child.number))
             return child.number
     raise NumbersExhausted
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # an acknowledged birth survives power loss
-    connection.execute("PRAGMA busy_timeout = 5000")
-    return connection
-
-
-def _row(person: PersonRecord) -> tuple[str | int, ...]:
+def _row(person: PersonRecord) -> tuple[str | int | bool, ...]:
+    """In the order of the table's columns."""
     name, birthday = person.name, person.birthday
     return (
-        *(person.number, name.family, name.middle, name.given),
-        *(birthday.year, birthday.month, birthday.day),
-        *(int(person.female), int(person.alive), person.ward, person.address, person.mother, person.father),
+        *(person.number, name.family, name.middle, name.given, birthday.year, birthday.month, birthday.day),
+        *(person.female, person.alive, person.ward, person.address, person.mother, person.father),
     )
 
 
-def _record(row: tuple[str | int, ...]) -> PersonRecord:
-    number, family, middle, given, year, month, day, female, alive, ward, address, mother, father = row
+def _record(row: Row) -> PersonRecord:
     return PersonRecord(
-        number=str(number),
-        name=Name(str(family), str(middle), str(given)),
-        birthday=Birthday(int(year), int(month), int(day)),
-        female=bool(female),
-        alive=bool(alive),
-        ward=str(ward),
-        address=str(address),
-        mother=str(mother),
-        father=str(father),
+        number=row["number"],
+        name=Name(row["family"], row["middle"], row["given"]),
+        birthday=Birthday(row["year"], row["month"], row["day"]),
+        female=row["female"],
+        alive=row["alive"],
+        ward=row["ward"],
+        address=row["address"],
+        mother=row["mother"],
+        father=row["father"],
     )

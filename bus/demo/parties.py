@@ -3,7 +3,7 @@
     <instance>/subsystems/<name>/     0700
       config.yaml, tls, *.pem ...     made by itself, when it enrols (bus.nation.member)
       snapshot.bin                    its part of the policy, delivered by the publisher
-      data/                           its database
+      database                        where its database is, on the ministries' own PostgreSQL
 
 A child ends with this process (bus.engines.tether). What it writes to stderr goes to its log.
 """
@@ -48,11 +48,11 @@ class Party:
         return self.folder / "config.yaml"
 
 
-def launch(party: Party, module: str, *, token: str, with_state: bool) -> None:
+def launch(party: Party, module: str, *, token: str, database: Path | None) -> None:
     """Start its process, which enrols with `token` if there is one; await_ready says when it serves."""
     command = [sys.executable, "-I", "-B", "-m", _MEMBER, str(party.folder), module]
-    if with_state:
-        command += ["--state", str(party.folder / "data")]
+    if database is not None:
+        command += ["--database", str(database)]
     with party.log.open("wb") as log:
         process = party.process = subprocess.Popen(
             _tethered(behind.fenced(party.folder, command)),

@@ -47,7 +47,7 @@ def start(world: World, report: Report, screen: Screen) -> None:
     with screen.working("the operator registers members, systems, contracts and grants"):
         _register(world, screen)
         _claim_up(world, report, screen)
-    with screen.working("every system enrols with its token; three ministries start with 10,000 synthetic people"):
+    with screen.working("every system enrols with its token; three ministries start with 100,000 synthetic people"):
         _join(world)
     starts_ms = _show_parties(world, report, screen)
     _claim_running(world, report, screen)
@@ -99,7 +99,7 @@ def _join(world: World) -> None:
 
 
 def _enrolled(home: Path) -> bool:
-    """Whether it has a certificate for another hour; what is left of an older one is removed, but for its data."""
+    """Whether it has a certificate for another hour; what is left of an older one is removed."""
     try:
         found = x509.load_pem_x509_certificate((home / "tls" / "chain.pem").read_bytes())
     except FileNotFoundError:
@@ -107,8 +107,6 @@ def _enrolled(home: Path) -> bool:
     if found.not_valid_after_utc - datetime.now(UTC) > _LEFT:
         return True
     for entry in home.iterdir():
-        if entry.name == "data":
-            continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
@@ -163,12 +161,15 @@ def _claim_apart(world: World, report: Report, screen: Screen) -> None:
             if (said == "opened") != Path(path).is_relative_to(party.folder)
         )
         refused = sum(not Path(path).is_relative_to(party.folder) for path in found)
-        text = f"{party.path} cannot open {refused} key and database files of others (tried: EACCES), and can its own"
+        text = (
+            f"{party.path} cannot open {refused} keys and database passwords of others (tried: EACCES), and can its own"
+        )
         screen.claim(report.claim(f"apart-{party.path}", text, [], wrong))
 
 
 def _secrets(world: World) -> list[Path]:
-    """Every private key of the instance, every password of its database, every ministry's database."""
+    """Every private key of the instance, every password of its databases and of the ministries'."""
     state = world.layout.state
     keys = [path for path in state.rglob("*key.pem") if path.name != _PUBLIC]
-    return sorted([*keys, *(state / "postgres" / "passwords").iterdir(), *state.glob("subsystems/*/data/*.db")])
+    passwords = [path for server in (state, state / "nation") for path in (server / "postgres" / "passwords").iterdir()]
+    return sorted([*keys, *passwords, *state.glob("subsystems/*/database")])

@@ -22,13 +22,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from bus.demo.nation import BROKER, MIRROR, MODULES, TRUST_DOMAIN, UNITS
+from bus.demo.nation import BROKER, MODULES, TRUST_DOMAIN
 from bus.demo.operator import Operator
 from bus.demo.parties import Party, await_ready, end, launch
 from bus.demo.report import DemoError
 from bus.edge.instance_files import broker_yaml
 from bus.engines.admin import EnvoyAdmin
 from bus.engines.broker import Broker
+from bus.engines.postgres import Postgres
 from bus.engines.supervisor import Supervisor
 from bus.exchange.config import ClientConfig, load_client_config
 from bus.registry.policy import policy_document
@@ -46,6 +47,7 @@ __all__ = ["SUPERVISOR", "World", "make_world", "synthetic_sample"]
 SUPERVISOR = "govbus up"
 _ROOM_BYTES = 600 << 20  # two journals reserve their segments, PostgreSQL its own
 _DISHONEST = "bus.demo.dishonest"
+_ROLE = str.maketrans(".-", "__")  # from the name of a home to that of its database
 _DELIVERY_S = 15.0
 _END_S = 60.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -125,13 +127,20 @@ class World:
             broker.stop()
 
     def launch_parties(self, tokens: dict[str, str], paths: Sequence[str]) -> None:
-        """Start providers, all at once; those that have a token enrol first. Await each before it is used."""
+        """Start the ministries' PostgreSQL, then all providers at once; those that have a token enrol first.
+
+        Await each before it is used.
+        """
         started = [Party(path, self.home(path), self.logs / f"{self.home(path).name}.log") for path in paths]
+        server = self.running.enter_context(Postgres(ensure_private_directory(self.layout.state / "nation")))
         self.running.callback(lambda: self.ended.update(end(started)))
         for party in started:
-            module, with_state = MODULES.get(party.path, _DISHONEST), party.path not in (UNITS, MIRROR)
+            module, database = MODULES.get(party.path, _DISHONEST), None
+            if module != _DISHONEST:
+                database = party.folder / "database"
+                write_atomic(database, server.database(party.folder.name.translate(_ROLE)).dsn.encode())
             self.parties[party.path] = party
-            launch(party, module, token=tokens.get(party.path, ""), with_state=with_state)
+            launch(party, module, token=tokens.get(party.path, ""), database=database)
 
     def await_parties(self) -> None:
         """Until all that were launched serve."""

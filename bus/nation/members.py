@@ -48,17 +48,17 @@ class Program:
     module: str
     service: str = ""
     """What it offers on the bus; empty for a client."""
-    holds: str = ""
-    """The option that names its data: `--database`, `--state` (a folder); empty where it holds none."""
+    database: bool = True
+    """Whether it holds data."""
     people: bool = False
     """Whether it is told how many people there are (`--people`)."""
 
 
 PROGRAMS: Final = (
     Program(UNITS, "adapters.administrative", "vn.administrative.v1.AdministrativeUnitService"),
-    Program(POPULATION, "adapters.population", "vn.population.v1.PopulationService", "--state", people=True),
-    Program(CIVIL_STATUS, "adapters.civilstatus", "vn.civilstatus.v1.CivilStatusService", "--state"),
-    Program(HANOI, "adapters.civilstatus", "vn.civilstatus.v1.CivilStatusService", "--state"),
+    Program(POPULATION, "adapters.population", "vn.population.v1.PopulationService", people=True),
+    Program(CIVIL_STATUS, "adapters.civilstatus", "vn.civilstatus.v1.CivilStatusService"),
+    Program(HANOI, "adapters.civilstatus", "vn.civilstatus.v1.CivilStatusService"),
 )
 
 CLIENTS: Final = (PORTAL,)

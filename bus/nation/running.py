@@ -80,10 +80,8 @@ class MemberPart:
     def _launch(self) -> Launch:
         ensure_private_directory(self.home)
         arguments = list(self._arguments)
-        if self.program.holds == "--database":
+        if self.program.database:
             arguments += ["--database", str(self._provide(self.program.path, self.home))]
-        elif self.program.holds:
-            arguments += [self.program.holds, str(self.home / "data")]
         told = environment(self.home) | self._variables
         self._from = self.log.stat().st_size if self.log.exists() else 0
         if self._is_enrolled():

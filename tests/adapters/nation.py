@@ -1,4 +1,4 @@
-"""The three adapters as three processes of a real instance: own keys each, own state each, a broker between them.
+"""The three adapters as three processes of a real instance: own keys each, own database each, a broker between them.
 
 The broker is the real one, or, where a test must see the headers that pass, the benchmark's forwarder in Python, which
 speaks the whole protocol.
@@ -7,6 +7,7 @@ speaks the whole protocol.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
@@ -26,11 +27,13 @@ from bus.edge.endpoint import Endpoint
 from bus.edge.instance import Instance, make_instance
 from bus.edge.nation import GrantPlan, Nation, SubsystemPlan, contract_image
 from bus.engines.broker import Broker
+from bus.engines.postgres import Postgres
 from bus.exchange import TlsFiles, connect, load_client_config, metadata
 from bus.exchange.channel import Channel
 from bus.exchange.trust import SnapshotFile, load_policy_key
 from native.codec import decode_request_header
 from native.headers import RequestHeader
+from pki.files import write_atomic
 from pki.signer import FileSigner
 
 BROKER = "gov/ndc/broker-1"
@@ -41,8 +44,10 @@ ADAPTERS = {
     "civilstatus": "gov/moj/civil-status",
 }
 PURPOSE = "civil.birth"
-START_S = 20.0
+PEOPLE = 2_000
+START_S = 60.0
 STOP_S = 10.0
+_numbers = itertools.count(1)
 
 
 def nation() -> Nation:
@@ -81,7 +86,7 @@ class Running:
     """Everything that runs."""
 
     instance: Instance
-    state: Path
+    databases: dict[str, Path]
     passed: list[RequestHeader]
     """Headers seen by a watching broker; the real one shows nobody anything."""
     portal: Channel
@@ -91,8 +96,9 @@ class Running:
     async def start(self, name: str) -> None:
         """Start one adapter and wait until it listens."""
         arguments = ["--config", str(self.instance.config(ADAPTERS[name]))]
-        if name != "administrative":
-            arguments += ["--state", str(self.state / name)]
+        arguments += ["--database", str(self.databases[name])]
+        if name == "population":
+            arguments += ["--people", str(PEOPLE)]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-m", f"adapters.{name}", *arguments),
             stdout=asyncio.subprocess.PIPE,
@@ -111,7 +117,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, watching: bool = False, collector: Endpoint | None = None) -> AsyncIterator[Running]:
+async def running(
+    folder: Path, server: Postgres, *, watching: bool = False, collector: Endpoint | None = None
+) -> AsyncIterator[Running]:
     """Instance, broker, portal and all three adapters; spans of broker and adapters go to the collector."""
     instance = make_instance(folder / "an instance", nation(), now=datetime.now(UTC))
     environment = {}
@@ -129,7 +137,7 @@ async def running(folder: Path, *, watching: bool = False, collector: Endpoint |
         else:
             stack.enter_context(Broker(instance.broker_home(BROKER)))
         portal = await stack.enter_async_context(connect(load_client_config(instance.config(PORTAL))))
-        found = Running(instance, folder, passed, portal, environment)
+        found = Running(instance, _databases(folder, server), passed, portal, environment)
 
         async def stop_all() -> None:
             await asyncio.gather(*(found.stop(name) for name in list(found.processes)))
@@ -137,6 +145,14 @@ async def running(folder: Path, *, watching: bool = False, collector: Endpoint |
         stack.push_async_callback(stop_all)
         await asyncio.gather(*(found.start(name) for name in ADAPTERS))
         yield found
+
+
+def _databases(folder: Path, server: Postgres) -> dict[str, Path]:
+    """A fresh database for each adapter, and the file that says where it is."""
+    number, files = next(_numbers), {name: folder / f"{name}.database" for name in ADAPTERS}
+    for name, file in files.items():
+        write_atomic(file, server.database(f"nation_{number}_{name}").dsn.encode())
+    return files
 
 
 def _broker_setup(instance: Instance) -> BrokerSetup:

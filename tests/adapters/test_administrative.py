@@ -22,6 +22,7 @@ from adapters.administrative.table import NEW_LIST, OLD_LIST, Level, UnitTable, 
 if TYPE_CHECKING:
     from vn.administrative.v1.administrative_pb2_grpc import AdministrativeUnitServiceAsyncStub
 
+    from adapters.sql import SqlStore
     from tests.adapters.conftest import Serve
 
 
@@ -83,8 +84,8 @@ def test_code_of_another_list_is_unknown(table: UnitTable, code_list: str, code:
 
 
 @pytest.fixture
-async def units(loopback: Serve, table: UnitTable) -> AdministrativeUnitServiceAsyncStub:
-    channel = await loopback((add_AdministrativeUnitServiceServicer_to_server, AdministrativeUnits(table)))
+async def units(loopback: Serve, unit_store: SqlStore) -> AdministrativeUnitServiceAsyncStub:
+    channel = await loopback((add_AdministrativeUnitServiceServicer_to_server, AdministrativeUnits(unit_store)))
     return AdministrativeUnitServiceStub(channel)
 
 

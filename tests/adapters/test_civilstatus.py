@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -28,7 +27,11 @@ from adapters.civilstatus.registers import Registers
 from adapters.civilstatus.service import CivilStatus
 from adapters.population.records import PersonRecord
 from adapters.population.service import Population
-from adapters.population.store import SqliteStore
+from adapters.population.store import PersonStore
+from adapters.sql import SqlStore
+from bus.engines.postgres import Postgres
+from bus.engines.postgres_database import Database
+from tests.adapters.conftest import AT_LEISURE, unheard
 
 if TYPE_CHECKING:
     from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceAsyncStub
@@ -55,25 +58,40 @@ class Hesitant(Population):
         return answer
 
 
-@pytest.fixture
-def book(tmp_path: Path) -> Iterator[BirthBook]:
-    book = BirthBook(tmp_path / "births.db")
-    yield book
-    book.close()
+@pytest.fixture(scope="session")
+def used_book(postgres_server: Postgres) -> Database:
+    return postgres_server.database("test_civilstatus")
 
 
 @pytest.fixture
-def population(store: SqliteStore, table: UnitTable) -> Hesitant:
+def pages(used_book: Database) -> Database:
+    """An empty book."""
+    with used_book.connect() as connection:
+        if connection.execute("SELECT to_regclass('birth')").fetchone() != (None,):
+            connection.execute("DELETE FROM birth")
+            connection.execute("DELETE FROM last_number")
+    return used_book
+
+
+@pytest.fixture
+async def book(pages: Database) -> AsyncIterator[BirthBook]:
+    book = BirthBook(pages.dsn)
+    async with book.running(unheard):
+        yield book
+
+
+@pytest.fixture
+def population(store: PersonStore, table: UnitTable) -> Hesitant:
     serials = count(700)
     return Hesitant(store, table, lambda: next(serials))
 
 
 @pytest.fixture
 async def civil_status(
-    loopback: Serve, book: BirthBook, population: Population, table: UnitTable
+    loopback: Serve, book: BirthBook, population: Population, unit_store: SqlStore
 ) -> CivilStatusServiceAsyncStub:
     registers = await loopback(
-        (add_AdministrativeUnitServiceServicer_to_server, AdministrativeUnits(table)),
+        (add_AdministrativeUnitServiceServicer_to_server, AdministrativeUnits(unit_store)),
         (add_PopulationServiceServicer_to_server, population),
     )
     servicer = CivilStatus(book, Registers.on(registers), lambda _: nullcontext(), lambda: NOW)
@@ -100,12 +118,15 @@ async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
     return error.value.code(), (error.value.details() or "").partition(":")[0]
 
 
-def newborns(store: SqliteStore) -> int:
-    return int(store._reader.execute("SELECT count(*) FROM notice").fetchone()[0])
+def newborns(register: Database) -> int:
+    with register.connect() as connection:
+        row = connection.execute("SELECT count(*) FROM notice").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def test_birth_with_an_old_ward_code_is_registered_in_todays_ward(
-    civil_status: CivilStatusServiceAsyncStub, store: SqliteStore, couple: Couple
+    civil_status: CivilStatusServiceAsyncStub, store: PersonStore, couple: Couple
 ) -> None:
     answer = await civil_status.RegisterBirth(birth(couple), timeout=10)
     protovalidate.validate(answer)
@@ -116,7 +137,7 @@ async def test_birth_with_an_old_ward_code_is_registered_in_todays_ward(
     assert certificate.child_number.value == "001326000700"
     assert certificate.mother.name.given == couple[0].name.given
     assert certificate.father.person_number.value == couple[1].number
-    child = store.person("001326000700")
+    child = await store.person(AT_LEISURE, "001326000700")
     assert child is not None
     assert child.mother == couple[0].number
 
@@ -125,7 +146,7 @@ async def test_birth_with_an_old_ward_code_is_registered_in_todays_ward(
 
 
 async def test_split_ward_is_asked_back_and_nothing_is_stored(
-    civil_status: CivilStatusServiceAsyncStub, store: SqliteStore, couple: Couple
+    civil_status: CivilStatusServiceAsyncStub, register: Database, couple: Couple
 ) -> None:
     answer = await civil_status.RegisterBirth(birth(couple, SPLIT_WARD), timeout=10)
     protovalidate.validate(answer)
@@ -133,40 +154,40 @@ async def test_split_ward_is_asked_back_and_nothing_is_stored(
     assert answer.ward_question.asked.name == "Phường Cửa Nam"
     choices = answer.ward_question.choices
     assert [choice.code.code for choice in choices] == ["00004", "00070", "00082", "00226"]
-    assert newborns(store) == 0
+    assert newborns(register) == 0
 
     chosen = await civil_status.RegisterBirth(birth(couple, choices[2].code), timeout=10)
     assert chosen.certificate.birth_ward == choices[2]
 
 
 async def test_birth_told_again_is_the_same_certificate(
-    civil_status: CivilStatusServiceAsyncStub, store: SqliteStore, couple: Couple
+    civil_status: CivilStatusServiceAsyncStub, register: Database, couple: Couple
 ) -> None:
     first = await civil_status.RegisterBirth(birth(couple), timeout=10)
     assert await civil_status.RegisterBirth(birth(couple), timeout=10) == first
-    assert newborns(store) == 1
+    assert newborns(register) == 1
 
 
 async def test_birth_told_ten_times_at_once_is_one_entry(
-    civil_status: CivilStatusServiceAsyncStub, store: SqliteStore, couple: Couple
+    civil_status: CivilStatusServiceAsyncStub, register: Database, couple: Couple
 ) -> None:
     answers = await asyncio.gather(*(civil_status.RegisterBirth(birth(couple), timeout=20) for _ in range(10)))
     assert len({answer.SerializeToString(deterministic=True) for answer in answers}) == 1
-    assert newborns(store) == 1
+    assert newborns(register) == 1
 
 
 async def test_answer_lost_after_the_number_was_given_does_not_make_a_second_child(
-    civil_status: CivilStatusServiceAsyncStub, population: Hesitant, store: SqliteStore, couple: Couple
+    civil_status: CivilStatusServiceAsyncStub, population: Hesitant, register: Database, couple: Couple
 ) -> None:
     population.lost_answers = 1
     assert await refused(civil_status.RegisterBirth(birth(couple), timeout=10)) == (
         grpc.StatusCode.ABORTED,
         "REGISTER_SILENT",
     )
-    assert newborns(store) == 1
+    assert newborns(register) == 1
     answer = await civil_status.RegisterBirth(birth(couple), timeout=10)
     assert answer.certificate.child_number.value == "001326000700"
-    assert newborns(store) == 1
+    assert newborns(register) == 1
 
 
 async def test_same_notice_with_another_child_is_refused(
@@ -192,7 +213,7 @@ async def test_notice_that_only_population_knows_with_another_content_is_refused
 
 
 async def test_birth_that_cannot_be_registered_is_refused_with_its_reason(
-    civil_status: CivilStatusServiceAsyncStub, store: SqliteStore, couple: Couple
+    civil_status: CivilStatusServiceAsyncStub, register: Database, couple: Couple
 ) -> None:
     def changed(**fields: Any) -> Any:
         request = birth(couple)
@@ -217,7 +238,7 @@ async def test_birth_that_cannot_be_registered_is_refused_with_its_reason(
     for request, reason in cases:
         answer = await refused(civil_status.RegisterBirth(request, timeout=10))
         assert answer == (grpc.StatusCode.FAILED_PRECONDITION, reason)
-    assert newborns(store) == 0
+    assert newborns(register) == 0
 
 
 async def test_island_district_without_wards_is_a_place_to_be_born(
@@ -251,27 +272,29 @@ def entry(notice: str, content: bytes = b"a", ward: str = "00004") -> BirthEntry
     return BirthEntry(notice, content, ward, 2026)
 
 
-def test_numbers_of_a_ward_have_no_gap_even_after_a_failure(book: BirthBook) -> None:
+async def test_numbers_of_a_ward_have_no_gap_even_after_a_failure(book: BirthBook) -> None:
     def fails(_: str) -> bytes:
         raise ZeroDivisionError
 
-    assert book.enter(entry("N1"), str.encode) == b"00004-2026-000001"
+    assert await book.enter(AT_LEISURE, entry("N1"), str.encode) == b"00004-2026-000001"
     with pytest.raises(ZeroDivisionError):
-        book.enter(entry("N2"), fails)
-    assert book.enter(entry("N3"), str.encode) == b"00004-2026-000002"
-    assert book.enter(entry("N4", ward="00070"), str.encode) == b"00070-2026-000001"
+        await book.enter(AT_LEISURE, entry("N2"), fails)
+    assert await book.enter(AT_LEISURE, entry("N3"), str.encode) == b"00004-2026-000002"
+    assert await book.enter(AT_LEISURE, entry("N4", ward="00070"), str.encode) == b"00070-2026-000001"
 
 
-def test_entry_survives_reopening(tmp_path: Path) -> None:
-    first = BirthBook(tmp_path / "b.db")
-    first.enter(entry("N1"), str.encode)
-    first.close()
-    second = BirthBook(tmp_path / "b.db")
-    assert second.find("N1", b"a") == second.certificate("00004-2026-000001") == b"00004-2026-000001"
-    with pytest.raises(NoticeConflict):
-        second.find("N1", b"b")
-    second.close()
+async def test_numbers_of_a_ward_have_no_gap_when_many_are_entered_at_once(book: BirthBook) -> None:
+    numbers = await asyncio.gather(*(book.enter(AT_LEISURE, entry(f"N{n}"), str.encode) for n in range(20)))
+    assert sorted(numbers) == [b"00004-2026-%06d" % n for n in range(1, 21)]
 
 
-def test_book_is_synchronised_before_it_answers(book: BirthBook) -> None:
-    assert book._writer.execute("PRAGMA synchronous").fetchone() == (2,)
+async def test_entry_survives_a_restart(pages: Database) -> None:
+    first = BirthBook(pages.dsn)
+    async with first.running(unheard):
+        await first.enter(AT_LEISURE, entry("N1"), str.encode)
+    second = BirthBook(pages.dsn)
+    async with second.running(unheard):
+        assert await second.find(AT_LEISURE, "N1", b"a") == b"00004-2026-000001"
+        assert await second.certificate(AT_LEISURE, "00004-2026-000001") == b"00004-2026-000001"
+        with pytest.raises(NoticeConflict):
+            await second.find(AT_LEISURE, "N1", b"b")

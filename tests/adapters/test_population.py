@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import sqlite3
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -26,7 +24,10 @@ from adapters.population import sample
 from adapters.population.generate import generate
 from adapters.population.records import Name, PersonRecord, person_number
 from adapters.population.service import Population
-from adapters.population.store import NoticeConflict, NumbersExhausted, SqliteStore, StoreMismatch
+from adapters.population.store import NoticeConflict, NumbersExhausted, PersonStore
+from adapters.runtime import CannotStart
+from bus.engines.postgres_database import Database
+from tests.adapters.conftest import AT_LEISURE, unheard
 
 if TYPE_CHECKING:
     from vn.population.v1.population_pb2_grpc import PopulationServiceAsyncStub
@@ -41,7 +42,7 @@ ALL_FIELDS = [field.name for field in pb.Person.DESCRIPTOR.fields]
 
 
 def test_same_seed_gives_the_same_people_and_another_seed_others(table: UnitTable) -> None:
-    once, again, other = (generate(table, seed, 500, 2025) for seed in (1, 1, 2))
+    once, again, other = (list(generate(table, seed, 500, 2025)) for seed in (1, 1, 2))
     assert once == again
     assert {person.number for person in once}.isdisjoint(person.number for person in other)
 
@@ -95,48 +96,57 @@ def child_of(couple: Couple, serial: int) -> PersonRecord:
     return replace(couple[0], number=person_number("01", 2026, True, serial), mother=couple[0].number)
 
 
-def test_notice_entered_twice_keeps_its_number(store: SqliteStore, couple: Couple) -> None:
+async def test_notice_entered_twice_keeps_its_number(store: PersonStore, couple: Couple) -> None:
     draws = map(child_of, itertools.repeat(couple), itertools.count())
-    first = store.enter_newborn("BV-00001", b"content", lambda: next(draws))
-    assert store.enter_newborn("BV-00001", b"content", lambda: next(draws)) == first
-    assert store.number_for("BV-00001", b"content") == first
-    for ask in (store.number_for, lambda n, c: store.enter_newborn(n, c, lambda: next(draws))):
+
+    async def enter(notice: str, content: bytes) -> str:
+        return await store.enter_newborn(AT_LEISURE, notice, content, lambda: next(draws))
+
+    async def find(notice: str, content: bytes) -> str | None:
+        return await store.number_for(AT_LEISURE, notice, content)
+
+    first = await enter("BV-00001", b"content")
+    assert await enter("BV-00001", b"content") == first
+    assert await find("BV-00001", b"content") == first
+    for ask in (find, enter):
         with pytest.raises(NoticeConflict):
-            ask("BV-00001", b"other content")
+            await ask("BV-00001", b"other content")
 
 
-def test_number_in_use_is_never_given_again(store: SqliteStore, couple: Couple) -> None:
+async def test_number_in_use_is_never_given_again(store: PersonStore, couple: Couple) -> None:
     draws = iter([1, 1, 1, 2])
-    draw = lambda: child_of(couple, next(draws))  # noqa: E731 - a scripted die
-    assert store.enter_newborn("BV-00001", b"a", draw) != store.enter_newborn("BV-00002", b"b", draw)
+
+    def draw() -> PersonRecord:
+        return child_of(couple, next(draws))
+
+    first = await store.enter_newborn(AT_LEISURE, "BV-00001", b"a", draw)
+    assert await store.enter_newborn(AT_LEISURE, "BV-00002", b"b", draw) != first
     with pytest.raises(NumbersExhausted):
-        store.enter_newborn("BV-00003", b"c", lambda: child_of(couple, 1))
-    assert store.number_for("BV-00003", b"c") is None
+        await store.enter_newborn(AT_LEISURE, "BV-00003", b"c", lambda: child_of(couple, 1))
+    assert await store.number_for(AT_LEISURE, "BV-00003", b"c") is None
 
 
-def test_newborn_survives_reopening_and_half_a_transaction_does_not(
-    tmp_path: Path, people: list[PersonRecord], couple: Couple
+async def test_newborn_survives_a_restart_and_half_a_transaction_does_not(
+    database: Database, people: list[PersonRecord], couple: Couple
 ) -> None:
-    path = tmp_path / "reopened.db"
-    first = SqliteStore(path)
-    first.fill({"seed": "test"}, lambda: people)
-    number = first.enter_newborn("BV-00001", b"a", lambda: child_of(couple, 1))
-    with pytest.raises(ZeroDivisionError):
-        first.enter_newborn("BV-00002", b"b", lambda: child_of(couple, 1 // 0))
-    first.close()
-    second = SqliteStore(path)
-    second.fill({"seed": "test"}, lambda: pytest.fail("filled twice"))
-    assert second.person(number) == child_of(couple, 1)
-    assert second.number_for("BV-00002", b"b") is None
-    with pytest.raises(StoreMismatch):
-        second.fill({"seed": "other"}, lambda: people)
-    second.close()
+    first = PersonStore(database.dsn, {"seed": "1"}, lambda: people[:100])
+    async with first.running(unheard):
+        number = await first.enter_newborn(AT_LEISURE, "BV-00001", b"a", lambda: child_of(couple, 1))
+        with pytest.raises(ZeroDivisionError):
+            await first.enter_newborn(AT_LEISURE, "BV-00002", b"b", lambda: child_of(couple, 1 // 0))
+    second = PersonStore(database.dsn, {"seed": "1"}, lambda: pytest.fail("filled twice"))
+    async with second.running(unheard):
+        assert await second.person(AT_LEISURE, number) == child_of(couple, 1)
+        assert await second.number_for(AT_LEISURE, "BV-00002", b"b") is None
 
 
-def test_register_is_synchronised_before_it_answers(store: SqliteStore) -> None:
-    writer: sqlite3.Connection = store._writer
-    assert writer.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+async def test_database_of_other_people_is_not_started_with(database: Database, people: list[PersonRecord]) -> None:
+    async with PersonStore(database.dsn, {"seed": "1", "people": "3"}, lambda: people[:3]).running(unheard):
+        pass
+    for other in ({"seed": "2", "people": "3"}, {"seed": "1", "people": "4"}):
+        with pytest.raises(CannotStart, match="holds people 3, seed 1, not people"):
+            async with PersonStore(database.dsn, other, lambda: people[:3]).running(unheard):
+                pass
 
 
 # The service
@@ -149,7 +159,7 @@ def serials() -> Iterator[int]:
 
 @pytest.fixture
 async def population(
-    loopback: Serve, store: SqliteStore, table: UnitTable, serials: Iterator[int]
+    loopback: Serve, store: PersonStore, table: UnitTable, serials: Iterator[int]
 ) -> PopulationServiceAsyncStub:
     servicer = Population(store, table, lambda: next(serials))
     channel = await loopback((add_PopulationServiceServicer_to_server, servicer))
@@ -235,13 +245,20 @@ def _parts(name: Name) -> tuple[str, str, str]:
     return name.family, name.middle, name.given
 
 
+def notices(register: Database) -> int:
+    with register.connect() as connection:
+        row = connection.execute("SELECT count(*) FROM notice").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 async def test_newborn_gets_a_number_of_the_province_and_joins_the_mother(
-    population: PopulationServiceAsyncStub, store: SqliteStore, couple: Couple
+    population: PopulationServiceAsyncStub, store: PersonStore, couple: Couple
 ) -> None:
     answer = await population.RegisterNewborn(birth(couple), timeout=5)
     protovalidate.validate(answer)
     assert answer.person_number.value == "001326000500"
-    child = store.person(answer.person_number.value)
+    child = await store.person(AT_LEISURE, answer.person_number.value)
     assert child is not None
     assert (child.mother, child.father) == (couple[0].number, couple[1].number)
     assert (child.ward, child.address) == (couple[0].ward, couple[0].address)
@@ -266,7 +283,7 @@ async def test_same_notice_with_other_content_is_refused(
 
 
 async def test_newborn_that_cannot_be_is_refused(
-    population: PopulationServiceAsyncStub, store: SqliteStore, couple: Couple
+    population: PopulationServiceAsyncStub, register: Database, couple: Couple
 ) -> None:
     mother, father = couple
     old_ward = AdministrativeUnitCode(code_list_version=OLD_LIST, code="00004")
@@ -283,4 +300,4 @@ async def test_newborn_that_cannot_be_is_refused(
     for request, reason in cases:
         answer = await refused(lambda request=request: population.RegisterNewborn(request, timeout=5))  # type: ignore[misc]
         assert answer == (grpc.StatusCode.FAILED_PRECONDITION, reason)
-    assert store._reader.execute("SELECT count(*) FROM notice").fetchone() == (0,)
+    assert notices(register) == 0

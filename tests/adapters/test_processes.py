@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -19,8 +18,10 @@ from vn.common.v1.person_pb2 import SEX_MALE, PartialDate, PersonName
 
 from adapters.administrative.table import NEW_LIST, OLD_LIST
 from adapters.population.records import PersonRecord
-from adapters.runtime import state_folder
+from adapters.runtime import CannotStart, load_database
+from bus.engines.postgres import Postgres
 from bus.exchange import ProviderError, exceptions
+from pki.files import write_atomic
 from tests.adapters.nation import ADAPTERS, PURPOSE, Running, running
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ CASE = "2026-0117"
 
 
 @pytest.fixture
-async def nation(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path) as found:
+async def nation(tmp_path: Path, postgres_server: Postgres) -> AsyncIterator[Running]:
+    async with running(tmp_path, postgres_server) as found:
         yield found
 
 
@@ -73,9 +74,9 @@ async def test_birth_is_registered_over_the_bus_and_survives_kill_and_restart(na
 
 
 async def test_civil_status_asks_in_its_own_name_for_its_own_purpose_in_the_portals_case(
-    tmp_path: Path, couple: Couple
+    tmp_path: Path, postgres_server: Postgres, couple: Couple
 ) -> None:
-    async with running(tmp_path, watching=True) as nation:
+    async with running(tmp_path, postgres_server, watching=True) as nation:
         await births(nation).RegisterBirth(birth(couple), timeout=10)
         own = [header for header in nation.passed if header.client.endswith(ADAPTERS["civilstatus"])]
         assert {(header.purpose, header.case_id, header.official) for header in own} == {(PURPOSE, CASE, "")}
@@ -107,9 +108,18 @@ async def test_noes_of_the_registers_reach_the_portal_as_fixed_texts(nation: Run
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_start_without_a_usable_configuration_is_told_in_one_line(name: str, tmp_path: Path) -> None:
-    state = [] if name == "administrative" else ["--state", str(tmp_path / "state")]
+    database = tmp_path / "database"
+    write_atomic(database, b"postgresql://clerk:open-sesame@nowhere.invalid/births")
     ran = subprocess.run(
-        [sys.executable, "-m", f"adapters.{name}", "--config", str(tmp_path / "none.yaml"), *state],
+        [
+            sys.executable,
+            "-m",
+            f"adapters.{name}",
+            "--config",
+            str(tmp_path / "none.yaml"),
+            "--database",
+            str(database),
+        ],
         capture_output=True,
         text=True,
         timeout=30,
@@ -120,12 +130,21 @@ def test_start_without_a_usable_configuration_is_told_in_one_line(name: str, tmp
     assert ran.stderr.count("\n") == 1
 
 
-def test_state_of_an_adapter_is_for_its_owner_only(tmp_path: Path) -> None:
-    before = os.umask(0o022)
-    try:
-        folder = state_folder(tmp_path / "a" / "b")
-        (folder / "x").touch()
-    finally:
-        os.umask(before)
-    assert folder.stat().st_mode & 0o077 == 0
-    assert (folder / "x").stat().st_mode & 0o077 == 0
+def test_place_of_a_database_is_read_from_a_file_that_nobody_else_can_read(tmp_path: Path) -> None:
+    file = tmp_path / "database"
+    write_atomic(file, b"host=db.example dbname=births password=open-sesame\n")
+    assert load_database(file) == "host=db.example dbname=births password=open-sesame"
+    file.chmod(0o640)
+    with pytest.raises(PermissionError):
+        load_database(file)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"\xff", b"host=db.example password=open-sesame", b"open-sesame", b"dbname='open"]
+)
+def test_file_that_names_no_database_is_told_without_what_it_says(tmp_path: Path, said: bytes) -> None:
+    file = tmp_path / "database"
+    write_atomic(file, said)
+    with pytest.raises(CannotStart, match="names no database") as told:
+        load_database(file)
+    assert "open" not in str(told.value).replace("opened", "")

@@ -19,6 +19,7 @@ from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceStub
 
 from adapters.population.records import PersonRecord
 from bus.edge.endpoint import Endpoint
+from bus.engines.postgres import Postgres
 from tests.adapters.nation import ADAPTERS, PURPOSE, running
 from tests.adapters.test_processes import CASE, birth, births
 from tests.bus.engines.support import trace_collector
@@ -28,6 +29,11 @@ CAP_S = 30.0
 CIVIL = ADAPTERS["civilstatus"]
 REGISTERS = (ADAPTERS["population"], ADAPTERS["administrative"])
 CALLS = ["ResolveUnit", "GetPerson", "GetPerson", "RegisterNewborn"]
+STATEMENTS = [
+    *("birth.by_notice", "birth.enter", "unit.resolved", "notice.by_number", "notice.enter"),
+    *["person.by_number"] * 4,  # the names of the parents, and later whether they can be parents
+]
+SPANS = 2 + 3 * len(CALLS) + len(STATEMENTS)
 
 
 @pytest.fixture
@@ -68,13 +74,13 @@ class Collected:
 
 
 async def test_birth_is_one_trace_through_every_process_and_a_refusal_says_why(
-    tmp_path: Path, couple: Couple, own: InMemorySpanExporter
+    tmp_path: Path, postgres_server: Postgres, couple: Couple, own: InMemorySpanExporter
 ) -> None:
-    async with trace_collector() as (where, received), running(tmp_path, collector=where) as nation:
+    async with trace_collector() as (where, received), running(tmp_path, postgres_server, collector=where) as nation:
         collected = Collected(received)
         await births(nation).RegisterBirth(birth(couple), timeout=10)
         # A call is a span of the broker and one of its provider; those that civil status makes are its own, too.
-        await collected.wait_for(2 + 3 * len(CALLS))
+        await collected.wait_for(SPANS)
         verify_one_trace(collected, own)
 
         civil = nation.instance.subsystem_id(CIVIL).spiffe_id
@@ -83,7 +89,7 @@ async def test_birth_is_one_trace_through_every_process_and_a_refusal_says_why(
         )
         with pytest.raises(exceptions.NoGrant):
             await CivilStatusServiceStub(elsewhere).RegisterBirth(birth(couple), timeout=10)
-        await collected.wait_for(2 + 3 * len(CALLS) + 1)
+        await collected.wait_for(SPANS + 1)
     (refused,) = [span for _, span in collected.spans.values() if "NO_GRANT" in str(span.attributes)]
     assert {each.key: each.value.string_value for each in refused.attributes}["govbus.reason"] == "NO_GRANT"
     assert refused.parent_span_id == own.get_finished_spans()[-1].context.span_id.to_bytes(8)
@@ -93,7 +99,8 @@ async def test_birth_is_one_trace_through_every_process_and_a_refusal_says_why(
 def verify_one_trace(collected: Collected, own: InMemorySpanExporter) -> None:
     (portal,) = own.get_finished_spans()
     assert {span.trace_id for _, span in collected.spans.values()} == {portal.context.trace_id.to_bytes(16)}
-    asked = [span for name, span in collected.spans.values() if name in REGISTERS]
+    statements = verify_statements(collected)
+    asked = [span for name, span in collected.spans.values() if name in REGISTERS and span.span_id not in statements]
     assert sorted(span.name.rpartition("/")[2] for span in asked) == sorted(CALLS)
     for span in asked:
         # The broker, civil status as client and as provider, and the broker once more; above it the portal.
@@ -101,11 +108,22 @@ def verify_one_trace(collected: Collected, own: InMemorySpanExporter) -> None:
     named = [span for name, span in collected.spans.values() if name == "govbus-broker"]
     assert sorted(span.name.rpartition("/")[2] for span in named) == sorted([*CALLS, "RegisterBirth"])
     for _, span in collected.spans.values():
+        if span.span_id in statements:
+            continue
         # The id of the signed request: the same on all three sides of one call.
         ids = {each.key: each.value.string_value for each in span.attributes}
         assert len(bytes.fromhex(ids["govbus.request_id"])) == 16
     (first,) = [span for _, span in collected.spans.values() if span.parent_span_id not in collected.spans]
     assert first.parent_span_id == portal.context.span_id.to_bytes(8)
+
+
+def verify_statements(collected: Collected) -> set[bytes]:
+    """What was asked of databases, each below the call that it was asked for, at the same service; their ids."""
+    found = [(name, span) for name, span in collected.spans.values() if "db.system.name" in str(span.attributes)]
+    assert sorted(span.name for _, span in found) == sorted(STATEMENTS)
+    for name, span in found:
+        assert collected.path_above(span)[0] == name
+    return {span.span_id for _, span in found}
 
 
 def verify_nothing_personal(raw: bytes, couple: Couple) -> None:
@@ -115,21 +133,24 @@ def verify_nothing_personal(raw: bytes, couple: Couple) -> None:
         assert secret.encode() not in raw
 
 
-async def test_collector_that_is_away_costs_no_call_and_no_adapter_its_end(tmp_path: Path, couple: Couple) -> None:
-    async with running(tmp_path, collector=Endpoint("127.0.0.1", closed_port())) as nation:
+async def test_collector_that_is_away_costs_no_call_and_no_adapter_its_end(
+    tmp_path: Path, postgres_server: Postgres, couple: Couple
+) -> None:
+    async with running(tmp_path, postgres_server, collector=Endpoint("127.0.0.1", closed_port())) as nation:
         answered = await births(nation).RegisterBirth(birth(couple), timeout=10)
         assert answered.HasField("certificate")
         for name in ADAPTERS:
             assert await nation.stop(name) == 0
 
 
-async def test_protocol_that_is_not_spoken_here_is_told_at_the_start(tmp_path: Path) -> None:
-    async with running(tmp_path) as nation:
+async def test_protocol_that_is_not_spoken_here_is_told_at_the_start(tmp_path: Path, postgres_server: Postgres) -> None:
+    async with running(tmp_path, postgres_server) as nation:
         await nation.stop("administrative")
         config = nation.instance.config(ADAPTERS["administrative"])
         told = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
         ran = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "adapters.administrative", "--config", str(config)),
+            *("--database", str(nation.databases["administrative"])),
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | told,
             stderr=asyncio.subprocess.PIPE,
         )
