@@ -2,10 +2,9 @@
 
 import contextlib
 import os
-import shutil
 import sys
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +16,9 @@ from bus.nation.settled import DEFAULT_PEOPLE, FEWEST_PEOPLE, MOST_PEOPLE
 from bus.up.background import start_supervisor
 from bus.up.layout import BROKER, TRUST_DOMAIN, Facts, Layout, default_state
 from bus.up.options import Options
-from bus.up.process import AlreadyRunning, end_supervisor, instance_lock, supervisor_pid
+from bus.up.process import AlreadyRunning, end_supervisor, supervisor_pid
+from bus.up.wipe import is_wipeable
+from bus.up.wipe import wipe as wipe_instance
 
 __all__ = ["JsonOption", "StateOption", "down", "layout_of", "up"]
 
@@ -128,21 +129,26 @@ def down(
     """End everything in order: the broker drains, then the ledger, the publisher, PostgreSQL."""
     with error_lines():
         layout = layout_of(state)
-        if wipe:
-            layout.expect()  # never delete what is no instance
+        gone = wipe and not os.path.lexists(layout.state)
+        if wipe and not gone:
+            if not is_wipeable(layout):
+                layout.expect()  # never delete what is no instance
             if not yes and not _confirmed(layout):
                 raise Unable("nothing was done; answer y, or give --yes")
-        elif layout.facts() is None:
+        elif not gone and layout.facts() is None:
             layout.expect()
-        ended = end_supervisor(layout, _END_SECONDS)
-        if wipe:
-            _wipe(layout)
+        ended = not gone and end_supervisor(layout, _END_SECONDS)
+        wiped = wipe_instance(layout) if wipe and not gone else None
         if as_json:
-            echo_json({"state": str(layout.state), "was_running": ended, "wiped": wipe})
+            removed = None if wiped is None else asdict(wiped)
+            echo_json({"state": str(layout.state), "was_running": ended, "wiped": wipe, "removed": removed})
             return
         typer.echo("ended in order" if ended else "nothing was running")
-        if wipe:
-            typer.echo(f"deleted {layout.state}")
+        if wiped is not None:
+            size = f"{wiped.files} files, {wiped.bytes / (1 << 20):.0f} MiB"
+            typer.echo(f"deleted {layout.state}: keys, registry, journals, evidence; {size}")
+        elif wipe:
+            typer.echo(f"there is nothing at {layout.state}")
 
 
 class _Teller:
@@ -239,14 +245,3 @@ def _confirmed(layout: Layout) -> bool:
         return False
     text = f"Delete {layout.state} with all keys, the registry and every journal? Evidence in it is gone for ever"
     return typer.confirm(text, err=True)
-
-
-def _wipe(layout: Layout) -> None:
-    with instance_lock(layout):  # nobody starts it meanwhile
-        (layout.state / "instance.json").rename(layout.state / ".wiped")  # half deleted, it is no instance any more
-        for entry in sorted(layout.state.iterdir()):
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
-    layout.state.rmdir()

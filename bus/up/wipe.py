@@ -1,0 +1,63 @@
+"""Deleting an instance that does not run: its directory, and what its engines left elsewhere.
+
+1. Only what is an instance: a directory with its instance.json, or one that was begun to be deleted, or one where a
+   start was killed before it had a name.
+2. Killed in between, it is simply given again: the mark that says so goes last.
+3. A PostgreSQL that outlived a killed supervisor is ended first, and the sockets' directories go too.
+"""
+
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bus.engines.postgres_leftovers import settle_leftovers
+from bus.engines.run_directory import remove_run_directory
+from bus.up.layout import Layout
+from bus.up.process import instance_lock
+
+__all__ = ["Wiped", "is_wipeable", "wipe"]
+
+_NAME: Final = "instance.json"
+_MARK: Final = ".wiped"
+_BEFORE_NAME: Final = {"supervisor"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wiped:
+    """What was removed."""
+
+    files: int
+    bytes: int
+
+
+def is_wipeable(layout: Layout) -> bool:
+    """Whether it is an instance, or what is left of one (1)."""
+    if not layout.state.is_dir():
+        return False
+    entries = {entry.name for entry in layout.state.iterdir()}
+    return _NAME in entries or _MARK in entries or (bool(entries) and entries <= _BEFORE_NAME)
+
+
+def wipe(layout: Layout) -> Wiped:
+    """Delete it; AlreadyRunning where it runs, OSError where something cannot be removed."""
+    with instance_lock(layout):  # nobody starts it meanwhile
+        with suppress(FileNotFoundError):
+            (layout.state / _NAME).rename(layout.state / _MARK)
+        for data in (layout.state / "postgres" / "data", layout.state / "nation" / "postgres" / "data"):
+            settle_leftovers(data)
+        for note in list(layout.state.rglob("run-directory")):
+            remove_run_directory(note.parent)
+        sizes = [path.lstat().st_size for path in layout.state.rglob("*") if path.is_symlink() or path.is_file()]
+        for entry in sorted(layout.state.iterdir(), reverse=True):  # the mark last
+            _remove(entry)
+    layout.state.rmdir()
+    return Wiped(len(sizes), sum(sizes))
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()
