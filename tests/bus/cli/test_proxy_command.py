@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import signal
 import stat
 import tempfile
@@ -23,6 +22,8 @@ from vn.administrative.v1 import administrative_pb2_grpc as rpc
 
 from bus.edge.nation import contract_image
 from tests.bus.cli.conftest import COMMAND
+from tests.clients.programs import PROGRAMS
+from tests.clients.tools import environment, need
 from tests.integration.world import CALLER, PURPOSE, Running, ask, running
 
 SAID = (("govbus-purpose", PURPOSE), ("govbus-case", "case-p2"))
@@ -135,8 +136,8 @@ async def test_address_that_others_reach_is_refused(bus: Running) -> None:
     assert (process.returncode, b"loopback address only" in said) == (2, True)
 
 
-@pytest.mark.skipif(shutil.which("grpcurl") is None, reason="grpcurl is not installed")
 async def test_grpcurl_calls_by_reflection(bus: Running) -> None:
+    need("grpcurl")
     async with proxy(bus) as (_, told):
         headers = [f"{key}: {value}" for key, value in (*SAID, ("authorization", f"Bearer {told['token']}"))]
         flags = [part for header in headers for part in ("-H", header)]
@@ -144,6 +145,29 @@ async def test_grpcurl_calls_by_reflection(bus: Running) -> None:
             *("grpcurl", "-plaintext", *flags, "-d", '{"code": {"code": "01", "codeListVersion": "gso-2025-07"}}'),
             *(told["address"], "vn.administrative.v1.AdministrativeUnitService/GetUnit"),
             stdout=asyncio.subprocess.PIPE,
+            env=environment(),
         )
         out, _ = await asyncio.wait_for(ran.communicate(), CAP_S)
     assert json.loads(out)["unit"]["name"] == "Thành phố Hà Nội"
+
+
+@pytest.mark.parametrize("language", sorted(PROGRAMS))
+async def test_program_of_another_language_calls_and_streams_and_sees_why_it_is_refused(
+    bus: Running, tmp_path: Path, language: str
+) -> None:
+    async with proxy(bus) as (_, told):
+        contracts = bus.instance.state / "contracts.binpb"
+        command = await asyncio.to_thread(PROGRAMS[language], contracts, tmp_path)
+        ran = await asyncio.create_subprocess_exec(
+            *(*command, told["address"], str(contracts)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment(GOVBUS_TOKEN=told["token"]),
+        )
+        out, wrong = await asyncio.wait_for(ran.communicate(), CAP_S)
+    assert ran.returncode == 0, wrong
+    found = json.loads(out)
+    (request,) = found.pop("request")
+    assert bytes.fromhex(request)[6] >> 4 == 7
+    assert found.pop("code").replace("_", "").lower() == "permissiondenied"
+    assert found == {"name": "Thành phố Hà Nội", "streamed": 3, "reason": "NO_GRANT"}
