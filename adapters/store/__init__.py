@@ -1,0 +1,1 @@
+"""The central store: typed records with who put them, when and for what."""
