@@ -23,3 +23,5 @@ class Options:
     """Members beside the instance (bus.nation); later starts remember it."""
     people: int | None = None
     """How many live in it, at its first start."""
+    metrics: Endpoint | None = None
+    """Where Prometheus finds what the instance measures, in the clear; for this start only."""
