@@ -31,8 +31,8 @@ _PART: Final = ("govbus.part",)
 PART_UP: Final = Measure("govbus.part.up", _G, "{part}", "1 while it does its work", _PART)
 PART_STARTS: Final = Measure("govbus.part.starts", _C, "{start}", "Times that its process was started", _PART)
 POLICY_VERSION: Final = Measure("govbus.policy.version", _G, "{version}", "Of the policy published last")
-POLICY_AGE: Final = Measure("govbus.policy.age", _G, "s", "Of the policy published last")
 POLICY_DELAY: Final = Measure("govbus.policy.delay", _G, "s", "From the last change to its publication")
+POLICY_AGE: Final = Measure("govbus.gate.policy.age", _G, "s", "Of the policy that it judges by", (BROKER,))
 IN_FORCE: Final = Measure("govbus.gate.policy.version", _G, "{version}", "Of the policy that it was given", (BROKER,))
 LEDGER_ENTRIES: Final = Measure("govbus.ledger.entries", _G, "{entry}", "In the tree of the last checkpoint")
 LEDGER_BEHIND: Final = Measure("govbus.ledger.behind", _G, "{entry}", "In journals, and not in the ledger yet")
@@ -48,7 +48,7 @@ KEY_END: Final = Measure(
 )
 
 MEASURES: Final = (
-    *(PART_UP, PART_STARTS, POLICY_VERSION, POLICY_AGE, POLICY_DELAY, IN_FORCE, LEDGER_ENTRIES, LEDGER_BEHIND),
+    *(PART_UP, PART_STARTS, POLICY_VERSION, POLICY_DELAY, POLICY_AGE, IN_FORCE, LEDGER_ENTRIES, LEDGER_BEHIND),
     *(LEDGER_LAG, CHECKPOINT_AGE, SOURCE_FAILED, JOURNAL_SIZE, JOURNAL_FREE, KEY_END, *GATE_MEASURES),
 )
 
@@ -85,6 +85,8 @@ class InstanceMetrics:
             yield Points(JOURNAL_FREE, {(part.path,): shutil.disk_usage(home).free})
             if part.broker is None:
                 continue
+            created_ms = part.broker.snapshot_created_ms
+            yield Points(POLICY_AGE, {(part.path,): max(0.0, time.time() - _seconds(created_ms))})
             with contextlib.suppress(OSError, EngineError):
                 text = part.broker.envoy.admin.exposition(FILTER)
                 yield from gate_points(part.path, text, found.get("since_ms") or 0)
@@ -119,7 +121,6 @@ def _policy(told: dict[str, Any]) -> Iterator[Points]:
     if last is None:
         return
     yield Points(POLICY_VERSION, {(): last["version"]})
-    yield Points(POLICY_AGE, {(): max(0.0, time.time() - last["written_ms"] / 1000)})
     yield Points(POLICY_DELAY, {(): _seconds(last["delay_ms"])})
 
 

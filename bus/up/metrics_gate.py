@@ -17,7 +17,7 @@ __all__ = ["FILTER", "GATE_MEASURES", "gate_points"]
 
 BROKER: Final = "govbus.broker"
 _S: Final = 0.001
-_NS: Final = 1e-9
+_US: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,28 @@ _ROWS: Final = (
         _S,
         envoy_cluster_name="govbus.provider",
     ),
+    _row("govbusboot_signatures_verified", _C, "signatures.verified", "{signature}", "One for a batch of headers"),
+    _row(
+        "govbusboot_signatures_remembered",
+        _C,
+        "signatures.remembered",
+        "{signature}",
+        "Headers of a batch known already",
+    ),
+    _row("govbusboot_journal_groups", _C, "journal.groups", "{group}", "Signed, written and synced as one"),
+    _row("govbusboot_journal_leaves", _C, "journal.leaves", "{record}", "Intents and outcomes under those signatures"),
+    _row("govbusboot_journal_records", _C, "journal.records", "{record}", "Records, refusals and commits too"),
+    _row("govbusboot_journal_bytes", _C, "journal.written", "By", "Bytes of these records"),
+    _row("govbusboot_journal_refused_full", _C, "journal.refused", "{record}", "Refused for want of room on the disk"),
+    _row("govbusboot_journal_sync_us", _C, "journal.sync", "s", "Waiting for the disk to have it", _US),
+    _row("govbusboot_journal_cpu_us", _C, "journal.cpu", "s", "Processor time of the journal's threads", _US),
+    _row("govbusboot_journal_queued", _G, "journal.queued", "{record}", "Records that wait for the next group"),
+    _row("govbusboot_journal_open_intents", _G, "journal.open", "{call}", "Calls whose outcome is to come"),
+    _row(
+        "govbusboot_journal_room_bytes", _G, "journal.room", "By", "Reserved for further calls, without the disk's help"
+    ),
+    _row("govbusboot_journal_commit_us", _G, "journal.commit", "s", "Write and sync of the last group", _US),
+    _row("govbusboot_journal_broken", _G, "journal.broken", "{journal}", "1: no call is admitted until a restart"),
     _row("http_downstream_cx_active", _G, "connections", "{connection}", "Open connections of clients"),
     _row("http_downstream_rq_active", _G, "calls.active", "{call}", "Calls that are under way"),
     _row("listener_ssl_handshake", _C, "handshakes", "{connection}", "Connections whose certificate was accepted"),

@@ -85,6 +85,9 @@ cdef extern from *:
     GATE_ENVOY void *GATE_CB(bootstrap_extension_config_scheduler_new)(void *config);
     GATE_ENVOY void GATE_CB(bootstrap_extension_config_scheduler_commit)(void *scheduler, uint64_t event);
     GATE_ENVOY void GATE_CB(bootstrap_extension_config_scheduler_delete)(void *scheduler);
+    GATE_ENVOY void *GATE_CB(bootstrap_extension_timer_new)(void *config);
+    GATE_ENVOY void GATE_CB(bootstrap_extension_timer_enable)(void *timer, uint64_t milliseconds);
+    GATE_ENVOY void GATE_CB(bootstrap_extension_timer_delete)(void *timer);
     GATE_ENVOY unsigned GATE_CB(bootstrap_extension_config_define_counter)(void *config, envoy_buf name, envoy_buf *labels, size_t n, size_t *id);
     GATE_ENVOY unsigned GATE_CB(bootstrap_extension_config_define_gauge)(void *config, envoy_buf name, envoy_buf *labels, size_t n, size_t *id);
     GATE_ENVOY unsigned GATE_CB(bootstrap_extension_config_increment_counter)(void *config, size_t id, envoy_buf *values, size_t n, uint64_t by);
@@ -215,6 +218,11 @@ cdef extern from *:
     void *envoy_boot_scheduler_new "envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_new" (void *config) noexcept nogil
     void envoy_boot_scheduler_commit "envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_commit" (void *s, uint64_t event) noexcept nogil
     void envoy_boot_scheduler_delete "envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_delete" (void *s) noexcept nogil
+    # All M; on_bootstrap_extension_timer_fired runs on M, once for each enable.
+    void *envoy_boot_timer_new "envoy_dynamic_module_callback_bootstrap_extension_timer_new" (void *config) noexcept nogil
+    void envoy_boot_timer_enable "envoy_dynamic_module_callback_bootstrap_extension_timer_enable" (
+        void *timer, uint64_t milliseconds) noexcept nogil
+    void envoy_boot_timer_delete "envoy_dynamic_module_callback_bootstrap_extension_timer_delete" (void *timer) noexcept nogil
     # Metrics that survive every filter configuration: define in on_bootstrap_extension_config_new. Without labels the
     # increment is an atomic add (A); with labels it leaks and races: M only, and seldom.
     unsigned int envoy_boot_define_counter "envoy_dynamic_module_callback_bootstrap_extension_config_define_counter" (

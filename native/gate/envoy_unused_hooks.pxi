@@ -1,7 +1,7 @@
 # Hooks that Envoy 1.40 looks up when it loads a filter or a bootstrap extension, and that the gate has no use for.
 #
 # A module that lacks one of them is refused; the gate makes no callouts, opens no side streams and registers no
-# timers, watches or admin paths, so none of these ever runs. Included once, in the gate's one compilation unit.
+# watches or admin paths, so none of these ever runs. Included once, in the gate's one compilation unit.
 
 cdef public void envoy_dynamic_module_on_http_filter_http_callout_done(
         void *f, const void *m, uint64_t callout, unsigned int result, envoy_header *headers, size_t n,
@@ -39,10 +39,6 @@ cdef public void envoy_dynamic_module_on_http_filter_downstream_below_write_buff
 cdef public void envoy_dynamic_module_on_bootstrap_extension_http_callout_done(
         void *config, const void *b, uint64_t callout, unsigned int result, envoy_header *headers, size_t n,
         envoy_buf *chunks, size_t chunk_count) noexcept nogil:
-    pass
-
-cdef public void envoy_dynamic_module_on_bootstrap_extension_timer_fired(
-        void *config, const void *b, void *timer) noexcept nogil:
     pass
 
 cdef public void envoy_dynamic_module_on_bootstrap_extension_file_changed(

@@ -219,6 +219,7 @@ cdef public const void *envoy_dynamic_module_on_bootstrap_extension_config_new(
         return &PROCESS
     if PROCESS.ready or not open_process():
         return NULL
+    define_measures(config)
     envoy_boot_init_complete(config)
     return &PROCESS
 
@@ -231,6 +232,7 @@ cdef public const void *envoy_dynamic_module_on_bootstrap_extension_new(const vo
 cdef public void envoy_dynamic_module_on_bootstrap_extension_destroy(const void *x) noexcept nogil:
     if PROCESS.ready:
         PROCESS.ready = False
+        stop_measures()
         close_wakes()
         stop_loader()
         gb_journal_stop(PROCESS.journal)
