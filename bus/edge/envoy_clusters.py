@@ -35,6 +35,8 @@ def _provider(settings: EdgeSettings, upstream: Upstream) -> Json:
     )
     return {
         **_members(upstream.dns_name, upstream.endpoints),
+        # Its statistics' name: a DNS name's dots would be read as levels.
+        "alt_stat_name": "/".join(reversed(upstream.dns_name.split(".")[:3])),
         "connect_timeout": "2s",
         "lb_policy": "LEAST_REQUEST",
         "per_connection_buffer_limit_bytes": 256 * 1024,

@@ -131,6 +131,11 @@ class Broker:
         """The version last offered to the gate."""
         return self._gate.version if self._gate else 0
 
+    @property
+    def snapshot_created_ms(self) -> int:
+        """When that one was made; calls are refused once it is too old."""
+        return self._alarm.created_ms
+
     def statistics(self) -> dict[str, int]:
         """The gate's own counters and gauges."""
         found = self.envoy.admin.stats("(dynamicmodulescustom\\.)?govbus")

@@ -30,13 +30,27 @@ _batch_size = _meter.create_histogram(
     "govbus.signing.batch_size",
     unit="{header}",
     description="Headers under one signature; its mean is the batch's worth",
+    explicit_bucket_boundaries_advisory=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
 )
 _refusals = _meter.create_counter(
     "govbus.refusals", unit="{call}", description="Calls that ended in a refusal, by reason and by side"
 )
-_durations = _meter.create_histogram(
-    "govbus.call.duration", unit="s", description="Calls by side and code, retries and waiting included"
-)
+# The bounds that OpenTelemetry's conventions for RPC give.
+_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_durations = {
+    "client": _meter.create_histogram(
+        "rpc.client.call.duration",
+        unit="s",
+        description="Calls that this process made, retries and waiting included",
+        explicit_bucket_boundaries_advisory=_BOUNDS,
+    ),
+    "provider": _meter.create_histogram(
+        "rpc.server.call.duration",
+        unit="s",
+        description="Calls that this process served",
+        explicit_bucket_boundaries_advisory=_BOUNDS,
+    ),
+}
 
 
 def record_batch(size: int) -> None:
@@ -51,8 +65,8 @@ def count_refusal(reason: Reason | None, side: str) -> None:
 
 def record_call(side: str, method: str, code: str, seconds: float) -> None:
     """One call that ended at `side` (client, provider)."""
-    attributes = {"rpc.method": method[1:], "rpc.response.status_code": code, "govbus.side": side}
-    _durations.record(seconds, attributes)
+    attributes = {"rpc.system.name": "grpc", "rpc.method": method[1:], "rpc.response.status_code": code}
+    _durations[side].record(seconds, attributes)
 
 
 def client_span(method: str, provider: str) -> Span:
