@@ -302,6 +302,14 @@ unsigned CB(http_filter_set_gauge)(void *f, size_t id, buf *values, size_t n, ui
 }
 unsigned CB(http_filter_config_increment_counter)(void *c, size_t id, buf *values, size_t n, uint64_t by) { (void)c, (void)id, (void)by; return count(values, n); }
 unsigned CB(http_filter_config_set_gauge)(void *c, size_t id, buf *values, size_t n, uint64_t to) { (void)c, (void)id, (void)to; return count(values, n); }
+unsigned CB(bootstrap_extension_config_define_counter)(void *c, buf name, buf *labels, size_t n, size_t *id) { (void)c; return define(name, labels, n, id); }
+unsigned CB(bootstrap_extension_config_define_gauge)(void *c, buf name, buf *labels, size_t n, size_t *id) { (void)c; return define(name, labels, n, id); }
+unsigned CB(bootstrap_extension_config_increment_counter)(void *c, size_t id, buf *values, size_t n, uint64_t by) { (void)c, (void)id, (void)by; return count(values, n); }
+unsigned CB(bootstrap_extension_config_set_gauge)(void *c, size_t id, buf *values, size_t n, uint64_t to) { (void)c, (void)id, (void)to; return count(values, n); }
+/* A timer that never fires: nothing here runs a main thread's loop. */
+void *CB(bootstrap_extension_timer_new)(void *config) { (void)config; return malloc(1); }
+void CB(bootstrap_extension_timer_enable)(void *timer, uint64_t milliseconds) { (void)timer, (void)milliseconds; }
+void CB(bootstrap_extension_timer_delete)(void *timer) { free(timer); }
 
 bool fe_broken;
 
