@@ -67,6 +67,8 @@ class LandServiceServicer:
         alike.
         The caller must hold a grant for this method; given to any member that used
         to ask citizens for a paper about their residence.
+        FAILED_PRECONDITION: the ward is not named in the current code list; the
+        same code may be another ward in another list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

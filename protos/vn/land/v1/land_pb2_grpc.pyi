@@ -47,6 +47,8 @@ class LandServiceStub:
     alike.
     The caller must hold a grant for this method; given to any member that used
     to ask citizens for a paper about their residence.
+    FAILED_PRECONDITION: the ward is not named in the current code list; the
+    same code may be another ward in another list.
     """
 
 @_typing.type_check_only
@@ -66,6 +68,8 @@ class LandServiceAsyncStub(LandServiceStub):
     alike.
     The caller must hold a grant for this method; given to any member that used
     to ask citizens for a paper about their residence.
+    FAILED_PRECONDITION: the ward is not named in the current code list; the
+    same code may be another ward in another list.
     """
 
 class LandServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -94,6 +98,8 @@ class LandServiceServicer(metaclass=_abc_1.ABCMeta):
         alike.
         The caller must hold a grant for this method; given to any member that used
         to ask citizens for a paper about their residence.
+        FAILED_PRECONDITION: the ward is not named in the current code list; the
+        same code may be another ward in another list.
         """
 
 def add_LandServiceServicer_to_server(servicer: LandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,1 @@
+"""The business register: which enterprises there are, and whether they operate."""
