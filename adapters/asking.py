@@ -1,0 +1,47 @@
+"""What one register asks of another, and how the other's noes become its own.
+
+Only a code that the provider itself gave is read as an answer, and only one that the caller names; whatever else went
+wrong is "did not answer". Each question has a deadline of its own, within that of the call being served.
+"""
+
+from __future__ import annotations
+
+from adapters.runtime import answered_by_provider  # isort: skip - first, before anything that imports gRPC
+
+from collections.abc import Awaitable, Mapping
+from typing import Final, TypeVar
+
+import grpc
+
+from adapters.refusals import Refusal
+
+__all__ = ["PATIENCE_S", "REGISTER_SILENT", "Cannot", "Noes", "ask"]
+
+PATIENCE_S: Final = 5.0  # for one question
+
+REGISTER_SILENT = Refusal(
+    grpc.StatusCode.ABORTED,
+    "REGISTER_SILENT",
+    "a register that is needed did not answer; repeat the call with the same number, nothing happens twice",
+)
+
+_Answer = TypeVar("_Answer")
+Noes = Mapping[grpc.StatusCode, Refusal]
+"""What is told the client for each code that the provider may answer with."""
+
+
+class Cannot(Exception):
+    """What was asked for cannot be done now; `refusal` is what to tell the client."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.reason)
+        self.refusal = refusal
+
+
+async def ask(call: Awaitable[_Answer], noes: Noes) -> _Answer:
+    """The answer; Cannot with what `noes` says, else with REGISTER_SILENT."""
+    try:
+        return await call
+    except grpc.RpcError as error:
+        refusal = noes.get(error.code()) if answered_by_provider(error) else None
+        raise Cannot(refusal or REGISTER_SILENT) from error

@@ -1,0 +1,1 @@
+"""Social insurance: health cards of newborns, employments, maternity allowances."""
