@@ -69,6 +69,13 @@ def up(
             " Default: $OTEL_EXPORTER_OTLP_ENDPOINT, if any."
         ),
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            help="host:port where Prometheus finds this start's metrics, http://host:port/metrics, in the clear: a"
+            " loopback address, or one that only your monitoring reaches. Default: none."
+        ),
+    ] = None,
     nation: Annotated[
         bool,
         typer.Option(
@@ -95,6 +102,7 @@ def up(
         options = replace(
             _options(url, trust_domain, listen, clock_was_ahead),
             collector=_collector(otlp),
+            metrics=_metrics_address(metrics),
             nation=nation,
             people=people,
         )
@@ -201,6 +209,13 @@ def _options(database_url: str | None, trust_domain: str | None, listen: str | N
     except EndpointError as error:
         raise Unable(f"--listen: {error}") from error
     return Options(Facts(trust_domain, BROKER) if trust_domain else None, address, database_url, clock_was_ahead)
+
+
+def _metrics_address(given: str | None) -> Endpoint | None:
+    try:
+        return parse_endpoint(given) if given else None
+    except EndpointError as error:
+        raise Unable(f"--metrics: {error}") from error
 
 
 def _collector(otlp: str | None) -> Endpoint | None:

@@ -54,6 +54,7 @@ def start_supervisor(
             "collector": str(options.collector) if options.collector else None,
             "nation": options.nation,
             "people": options.people,
+            "metrics": str(options.metrics) if options.metrics else None,
         }
         with process.stdin:
             process.stdin.write(json.dumps(given).encode())

@@ -21,7 +21,9 @@ from bus.edge.endpoint import parse_endpoint
 from bus.engines.logs import RotatingLog
 from bus.engines.postgres_environment import take_variables
 from bus.exchange import export_telemetry
+from bus.exchange.config import ConfigError
 from bus.up.layout import Facts, Layout
+from bus.up.metrics import InstanceMetrics
 from bus.up.running import FAILURES, Options, Running
 from native.policy import PolicyError
 from pki.files import ensure_private_directory
@@ -68,14 +70,17 @@ def supervise(layout: Layout, options: Options, tell: Callable[[dict[str, Any]],
         try:
             if options.collector is not None:
                 os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://{options.collector}"
-            log.enter_context(export_telemetry("govbus-registry"))
+            measured = InstanceMetrics(layout)
+            scrape = None if options.metrics is None else (options.metrics.host, options.metrics.port)
+            log.enter_context(export_telemetry("govbus-registry", scrape=scrape, further=measured.collect))
             with Running(layout, options, say) as running:
+                measured.follow(running)
                 seconds = time.monotonic() - began
                 _LOG.info("ready after %.1f s", seconds)
                 tell({"ready": _ready(running, seconds)})
                 while signal.sigtimedwait(_SIGNALS, _TICK_SECONDS) is None:
                     running.tick()
-        except (*FAILURES, PolicyError, IdentityError) as error:
+        except (*FAILURES, PolicyError, IdentityError, ConfigError) as error:
             text = _one_line(error)
             _LOG.error("not started: %s", text)
             tell({"failed": text})
@@ -128,6 +133,7 @@ def _main() -> None:
         parse_endpoint(given["collector"]) if given["collector"] else None,
         given["nation"],
         given["people"],
+        parse_endpoint(given["metrics"]) if given["metrics"] else None,
     )
 
     def tell(what: dict[str, Any]) -> None:
