@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 SECONDS := 60
 
-.PHONY: help env demo test lint bench soak fuzz clients generate lock release-baseline clean
+.PHONY: help env demo test lint bench soak fuzz docs clients generate lock release-baseline clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
@@ -40,6 +40,11 @@ bench: ## CPU and latency beside bare Envoy and a Python forwarder; policy at a 
 	@tools/env --bench
 	@$(PY) -m benchmarks
 	@$(PY) -m benchmarks.policy_scale
+
+docs: env ## the contracts' reference pages, into build/docs
+	@mkdir -p build
+	@.venv/bin/buf build protos -o build/contracts.binpb
+	@.venv/bin/govbus contract docs build/contracts.binpb --out build/docs
 
 clients: ## what the tests of clients in Go, Java and Node need, into build/clients (downloads)
 	@tools/clients

@@ -1,4 +1,4 @@
-"""`govbus contract`: for developers - what a subsystem may call, as one descriptor set, and typed Python from it.
+"""`govbus contract`: for developers, what a subsystem may call as one descriptor set; typed Python and pages from it.
 
 Other languages take the same descriptor set: docs/contracts.md has one line for each.
 """
@@ -21,6 +21,8 @@ from bus.cli.contract_fetch import callable_services, fetch_contracts
 from bus.cli.output import Unable, echo_json, error_lines
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.exchange.tls import TlsError
+from bus.reference.model import packages_of
+from bus.reference.pages import INDEX, write_pages
 from pki.files import PUBLIC, write_atomic
 
 __all__ = ["app"]
@@ -28,7 +30,7 @@ __all__ = ["app"]
 _INSTALLED: Final = ("google/protobuf/", "buf/validate/")
 """Files whose Python comes with protobuf and with govbus."""
 
-app = typer.Typer(no_args_is_help=True, help="Contracts for developers: pull, stub.")
+app = typer.Typer(no_args_is_help=True, help="Contracts for developers: pull, stub, docs.")
 
 
 @app.command()
@@ -83,11 +85,37 @@ def stub(
     typer.echo(f"{len(written)} modules in {out}", err=True)
 
 
-def _generate(file: Path, out: Path) -> list[str]:
+@app.command()
+def docs(
+    file: Annotated[Path, typer.Argument(help="A FileDescriptorSet, as `contract pull` writes it.")],
+    out: Annotated[Path, typer.Option(help="Directory to write into; open index.html in it.")] = Path("contract-docs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Write reference pages, to be read in a browser without a network: methods, fields with limits, refusals."""
+    with error_lines():
+        image = _read_set(file)
+        if not packages_of(image):
+            raise Unable(f"{file} has nothing to describe; make one with `govbus contract pull`")
+        written = write_pages(image, out)
+    if not any(one.source_code_info.location for one in image.file):
+        typer.echo(
+            "the contracts came without their comments: limits and options are there, explanations not", err=True
+        )
+    if as_json:
+        echo_json({"directory": str(out), "files": written})
+    else:
+        typer.echo(f"wrote {len(written)} files; open {out / INDEX}")
+
+
+def _read_set(file: Path) -> FileDescriptorSet:
     try:
-        files = FileDescriptorSet.FromString(file.read_bytes()).file
+        return FileDescriptorSet.FromString(file.read_bytes())
     except DecodeError as error:
         raise Unable(f"{file} is no FileDescriptorSet; make one with `govbus contract pull`") from error
+
+
+def _generate(file: Path, out: Path) -> list[str]:
+    files = _read_set(file).file
     names = [each.name for each in files if not each.name.startswith(_INSTALLED)]
     if not names:
         raise Unable(f"{file} has nothing to generate from; make one with `govbus contract pull`")
