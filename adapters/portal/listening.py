@@ -1,0 +1,72 @@
+"""The portal's socket: a file that only its owner may use, in its own home. There is no other guard.
+
+1. The file is 0600 from its first moment, in a folder that is 0700: others never reach it.
+2. What a killed portal left there is removed; a socket that somebody listens at, or a file of another kind, is not.
+3. A path that does not fit into a socket's address (107 bytes) is told before anything starts.
+"""
+
+from __future__ import annotations
+
+from adapters.runtime import CannotStart  # isort: skip - first, before anything that imports gRPC
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import grpc
+from vn.portal.v1.portal_pb2_grpc import PortalServiceServicer, add_PortalServiceServicer_to_server
+
+from pki.files import ensure_private_directory
+
+__all__ = ["free_socket", "serve_at"]
+
+_LONGEST: Final = 107
+_GRACE_S: Final = 5.0
+
+
+def free_socket(path: Path) -> Path:
+    """The absolute path, with nothing there; CannotStart where it is not ours to take."""
+    path = path.absolute()
+    if len(os.fsencode(path)) > _LONGEST:
+        raise CannotStart(f"--socket {path} is longer than the {_LONGEST} bytes that a socket's path may have")
+    ensure_private_directory(path.parent)
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return path
+    if not stat.S_ISSOCK(found.st_mode):
+        raise CannotStart(f"{path} is there and is no socket; name another --socket")
+    with closing(socket.socket(socket.AF_UNIX)) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return path
+    raise CannotStart(f"another portal listens at {path}; name another --socket")
+
+
+async def serve_at(path: Path, servicer: PortalServiceServicer) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Says on standard output when and where it listens."""
+    server = grpc.aio.server()
+    add_PortalServiceServicer_to_server(servicer, server)
+    before = os.umask(0o177)
+    try:
+        server.add_insecure_port(f"unix:{path}")
+        await server.start()
+    finally:
+        os.umask(before)
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    sys.stdout.write(f"serving on socket {path}\n")
+    sys.stdout.flush()
+    try:
+        await told.wait()
+    finally:
+        await server.stop(_GRACE_S)

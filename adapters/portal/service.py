@@ -1,0 +1,43 @@
+"""PortalService: what arrives on the socket is checked by the contract's rules, then its procedure is run."""
+
+from __future__ import annotations
+
+from adapters.portal.asking import Asking  # isort: skip - first, before anything that imports gRPC
+
+from collections.abc import AsyncIterator, Callable
+
+import grpc
+from vn.portal.v1 import portal_pb2 as pb
+from vn.portal.v1.portal_pb2_grpc import PortalServiceServicer
+
+from adapters.portal.archive import Archive
+from adapters.portal.birth import Birth
+from adapters.source import Context
+from bus.exchange.channel import Channel
+from bus.exchange.refusal import RequestRefused
+from bus.exchange.validation import verify_rules
+from pki.identity import SubsystemId
+
+__all__ = ["Portal"]
+
+
+class Portal(PortalServiceServicer):
+    """The servicer. `new_case` makes a case id that names nobody."""
+
+    def __init__(self, channel: Channel, portal: SubsystemId, archive: Archive, new_case: Callable[[], str]) -> None:
+        self._channel = channel
+        self._portal = portal
+        self._archive = archive
+        self._new_case = new_case
+
+    async def RegisterBirth(
+        self, request: pb.RegisterBirthRequest, context: Context
+    ) -> AsyncIterator[pb.RegisterBirthResponse]:
+        try:
+            verify_rules(request)
+        except RequestRefused as refused:
+            text = f"{refused.reason}: {refused.metadata['field']} breaks its rule; see the contract"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
+        asking = Asking(self._channel, self._portal, self._archive, self._new_case())
+        async for event in Birth(request, asking, self._archive).events():
+            yield event
