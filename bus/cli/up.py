@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -13,10 +14,10 @@ import typer
 from bus.cli.output import PipeConsole, Unable, echo_json, error_lines
 from bus.edge.endpoint import Endpoint, EndpointError, parse_endpoint
 from bus.nation.settled import DEFAULT_PEOPLE, FEWEST_PEOPLE, MOST_PEOPLE
-from bus.up.background import start_supervisor
+from bus.up.background import Started
 from bus.up.layout import BROKER, TRUST_DOMAIN, Facts, Layout, default_state
 from bus.up.options import Options
-from bus.up.process import AlreadyRunning, end_supervisor, supervisor_pid
+from bus.up.process import AlreadyRunning, end_supervisor, guardian_pid, supervisor_pid
 from bus.up.wipe import is_wipeable
 from bus.up.wipe import wipe as wipe_instance
 
@@ -106,16 +107,12 @@ def up(
             nation=nation,
             people=people,
         )
-        if supervisor_pid(layout) is not None:
+        if supervisor_pid(layout) is not None or guardian_pid(layout) is not None:
             raise AlreadyRunning(layout)
-        told = _Teller(as_json)
+        told, started = _Teller(as_json), Started(layout, options, tethered=foreground)
         if foreground:
-            from bus.up.serve import supervise  # all of the instance; a start in the background needs none of it here
-
-            if not supervise(layout, options, told):
-                raise Unable(told.failure)
-            return
-        with closing(start_supervisor(layout, options)) as progress:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with closing(started.follow()) as progress:
             try:
                 for what in progress:
                     told(what)
@@ -124,6 +121,8 @@ def up(
                 raise typer.Exit(_INTERRUPTED) from None
         if told.failure:
             raise Unable(told.failure)
+        if foreground:
+            started.become_guardian()
 
 
 def down(

@@ -4,7 +4,8 @@
       instance.json             trust domain and the path of the first broker; written first, never changed
       database-url              0600; only where somebody else's PostgreSQL is used
       postgres/                 bus.engines.postgres
-      supervisor/               lock, supervisor.log, run-directory of the control socket, registry-checkpoint
+      supervisor/               lock, guardian (another lock), wanted, supervisor.log, run-directory of the control
+                                socket, registry-checkpoint
       ledger/                   bus.ledger.storage: the Merkle log, the only part that others may be given to read
       ledger-writer/            its secrets and its process: signing-key.pem, salt-key, checkpoint (the newest that was
                                 signed), ledger.log, run-directory
@@ -61,6 +62,11 @@ class Layout:
     def log(self) -> Path:
         """What the supervisor, the publisher and the broker's follower say."""
         return self.supervisor / "supervisor.log"
+
+    @property
+    def wanted(self) -> Path:
+        """There while the supervisor is to run: how it is started again (bus.up.guardian)."""
+        return self.supervisor / "wanted"
 
     @property
     def policy_signing_key(self) -> Path:

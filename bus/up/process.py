@@ -11,24 +11,25 @@ import select
 import shlex
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from bus.engines.supervisor import EngineError
 from bus.up.layout import Layout
 from pki.files import ensure_private_directory
 
-__all__ = ["AlreadyRunning", "end_supervisor", "instance_lock", "supervisor_pid"]
+__all__ = ["AlreadyRunning", "end_supervisor", "guardian_pid", "instance_lock", "supervisor_pid"]
 
 
 class AlreadyRunning(EngineError):
-    """A supervisor runs from this directory."""
+    """A supervisor runs from this directory, or is started again by its guardian."""
 
     def __init__(self, layout: Layout) -> None:
         state = shlex.quote(str(layout.state))
         super().__init__(
-            f"this instance already runs from {layout.state}; look with `govbus status --state {state}`, end it with"
-            f" `govbus down --state {state}`"
+            f"this instance already runs from {layout.state}, or is being started; look with `govbus status --state"
+            f" {state}`, end it with `govbus down --state {state}`"
         )
 
 
@@ -50,8 +51,51 @@ def instance_lock(layout: Layout) -> Iterator[None]:
 
 def supervisor_pid(layout: Layout) -> int | None:
     """The process that holds the lock; None when nobody does."""
+    return _holder(_file(layout))
+
+
+def guardian_pid(layout: Layout) -> int | None:
+    """The process that starts the supervisor again (bus.up.guardian); None when nobody does."""
+    return _holder(layout.supervisor / "guardian")
+
+
+def end_supervisor(layout: Layout, seconds: float) -> bool:
+    """Ask it to end everything in order, and its guardian, and wait; False when none ran. EngineError after that time.
+
+    Then the guardian has ended too, or it is of a supervisor that somebody started meanwhile.
+    """
+    layout.wanted.unlink(missing_ok=True)
+    ended = _end("supervisor", partial(supervisor_pid, layout), seconds)
+    return _end("supervisor's guardian", partial(guardian_pid, layout), seconds) or ended
+
+
+def _end(what: str, find: Callable[[], int | None], seconds: float) -> bool:
+    pid = find()
+    if pid is None:
+        return False
     try:
-        descriptor = os.open(_file(layout), os.O_RDONLY | os.O_CLOEXEC)
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if find() != pid:  # it ended just now, and its number may be another's
+            return True
+        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        if not select.select([pidfd], [], [], seconds)[0]:
+            raise EngineError(
+                f"the {what}, process {pid}, has not ended after {seconds:g} s; look with `govbus logs supervisor`,"
+                f" and if nothing helps: kill -9 {pid}"
+            )
+    except ProcessLookupError:
+        return True
+    finally:
+        os.close(pidfd)
+    return True
+
+
+def _holder(lock: Path) -> int | None:
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
@@ -63,29 +107,6 @@ def supervisor_pid(layout: Layout) -> int | None:
         return None
     finally:
         os.close(descriptor)
-
-
-def end_supervisor(layout: Layout, seconds: float) -> bool:
-    """Ask it to end everything in order and wait; False when none ran. EngineError if it takes longer."""
-    pid = supervisor_pid(layout)
-    if pid is None:
-        return False
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        if supervisor_pid(layout) != pid:  # it ended just now, and its number may be another's
-            return True
-        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
-        if not select.select([pidfd], [], [], seconds)[0]:
-            raise EngineError(
-                f"the supervisor, process {pid}, has not ended after {seconds:g} s; look with `govbus logs supervisor`,"
-                f" and if nothing helps: kill -9 {pid}"
-            )
-    finally:
-        os.close(pidfd)
-    return True
 
 
 def _taken(descriptor: int) -> bool:

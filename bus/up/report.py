@@ -13,7 +13,7 @@ from bus.up.clock import clock_fault
 from bus.up.control import ask, ask_supervisor
 from bus.up.database import registry_head
 from bus.up.layout import Layout
-from bus.up.process import supervisor_pid
+from bus.up.process import guardian_pid, supervisor_pid
 from bus.up.report_ledger import ledger
 from bus.up.report_nation import nation
 from bus.up.report_parts import Found, Part, State, iso
@@ -51,7 +51,12 @@ def look(layout: Layout, now_ms: int) -> list[Part]:
 
 def _supervisor(found: Found) -> Part:
     since = iso(found.told.get("since_ms"))
-    facts = {"pid": found.pid, "log": str(found.layout.log)}
+    guardian = guardian_pid(found.layout)
+    facts = {"pid": found.pid, "guardian": guardian, "restarts": found.told.get("restarts")}
+    facts["log"] = str(found.layout.log)
+    if found.pid is None and guardian is not None:
+        said = f"process {guardian} starts it again, within 30 s; why: govbus logs supervisor"
+        return Part("supervisor", State.STARTING, None, facts, said)
     if found.pid is None:
         return Part("supervisor", State.DOWN, None, facts, f"start it: govbus up --state {found.layout.state}")
     phase = found.told.get("phase", "starting")

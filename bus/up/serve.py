@@ -1,7 +1,10 @@
-"""The supervisor's main: start everything, wait for a signal, end everything. In the foreground or as a child.
+"""The supervisor's main: start everything, wait for a signal, end everything.
 
-As a child (`python -m bus.up.serve`) it gets its options as JSON on stdin and tells on stdout, a JSON object a line:
-`{"step": ...}` as it goes, then `{"ready": {...}}` or `{"failed": ...}`. After that nobody needs to listen.
+    python -m bus.up.serve [GUARDIAN-PIDFD RESTARTS]
+
+It gets its options as JSON on stdin and tells on stdout, a JSON object a line: `{"step": ...}` as it goes, then
+`{"ready": {...}}` or `{"failed": ...}`. After that nobody needs to listen. Its guardian is bus.up.guardian; without one
+it ends with whoever started it. Exit status: 0 ended in order, 1 not started, 3 another one has the instance.
 """
 
 import contextlib
@@ -22,8 +25,11 @@ from bus.engines.logs import RotatingLog
 from bus.engines.postgres_environment import take_variables
 from bus.exchange import export_telemetry
 from bus.exchange.config import ConfigError
+from bus.up.guarded import Guarded
+from bus.up.guardian import ELSEWHERE
 from bus.up.layout import Facts, Layout
 from bus.up.metrics import InstanceMetrics
+from bus.up.process import AlreadyRunning
 from bus.up.running import FAILURES, Options, Running
 from native.policy import PolicyError
 from pki.files import ensure_private_directory
@@ -51,8 +57,8 @@ class _LogHandler(logging.Handler):
             self._target.line(f"{part}: {record.levelname.lower()}: {record.getMessage()}")
 
 
-def supervise(layout: Layout, options: Options, tell: Callable[[dict[str, Any]], None]) -> bool:
-    """Run until SIGINT or SIGTERM; False when it could not start, which `tell` says. Called in the main thread."""
+def supervise(layout: Layout, options: Options, guarded: Guarded, tell: Callable[[dict[str, Any]], None]) -> int:
+    """Run until SIGINT or SIGTERM; the exit status. Called in the main thread."""
     # Blocked before any thread starts: the signals wait for sigtimedwait below, whoever gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     take_variables()
@@ -73,20 +79,30 @@ def supervise(layout: Layout, options: Options, tell: Callable[[dict[str, Any]],
             measured = InstanceMetrics(layout)
             scrape = None if options.metrics is None else (options.metrics.host, options.metrics.port)
             log.enter_context(export_telemetry("govbus-registry", scrape=scrape, further=measured.collect))
-            with Running(layout, options, say) as running:
+            with Running(layout, options, say, guarded.tell) as running:
                 measured.follow(running)
                 seconds = time.monotonic() - began
                 _LOG.info("ready after %.1f s", seconds)
+                guarded.want()
                 tell({"ready": _ready(running, seconds)})
                 while signal.sigtimedwait(_SIGNALS, _TICK_SECONDS) is None:
+                    _look_after(guarded)
                     running.tick()
+                guarded.release()
         except (*FAILURES, PolicyError, IdentityError, ConfigError) as error:
             text = _one_line(error)
             _LOG.error("not started: %s", text)
             tell({"failed": text})
-            return False
+            return ELSEWHERE if isinstance(error, AlreadyRunning) else 1
         _LOG.info("ended in order")
-    return True
+    return 0
+
+
+def _look_after(guarded: Guarded) -> None:
+    try:
+        guarded.tick(_LOG.warning)
+    except OSError as error:
+        _LOG.warning("no guardian can be started (%s); tried again", error.strerror)
 
 
 def _one_line(error: Exception) -> str:
@@ -136,6 +152,10 @@ def _main() -> None:
         parse_endpoint(given["metrics"]) if given["metrics"] else None,
     )
 
+    layout, numbers = Layout(Path(given["state"])), sys.argv[1:]
+    watched, restarts = numbers or ("-", "0")
+    guarded = Guarded(layout, options, None if watched == "-" else int(watched), int(restarts))
+
     def tell(what: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # nobody listens any more
             os.write(sys.stdout.fileno(), json.dumps(what).encode() + b"\n")
@@ -145,12 +165,12 @@ def _main() -> None:
                 os.close(null)
 
     try:
-        done = supervise(Layout(Path(given["state"])), options, tell)
+        status = supervise(layout, options, guarded, tell)
     except Exception as error:
         traceback.print_exc()  # into the log's file
         tell({"failed": f"{type(error).__name__}: {error}; this is a fault of govbus, see {given['state']}/supervisor"})
         raise SystemExit(1) from error
-    raise SystemExit(0 if done else 1)
+    raise SystemExit(status)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ class Killer:
     kills: Counter[str] = field(default_factory=Counter)
 
     def kill(self, part: str) -> None:
-        """If it is there just now. A provider and a supervisor are started again here."""
+        """If it is there just now. A provider is started again here, everything else by itself."""
         if part == "provider":
             self.provider.end(signal.SIGKILL)
             self.provider.start()
@@ -118,9 +118,6 @@ class Killer:
         else:
             return
         self.kills[part] += 1
-        if part == "supervisor":
-            time.sleep(self.source.uniform(0, 1))
-            up(self.layout)
 
     def pid_of(self, part: str) -> int | None:
         """None while it is not there."""

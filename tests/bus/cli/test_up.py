@@ -2,11 +2,11 @@
 
 import json
 import os
-import random
 import select
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,14 +18,19 @@ from psycopg.conninfo import make_conninfo
 
 from bus.engines.postgres import Postgres
 from bus.engines.postgres_owners import ADMINISTRATOR
+from bus.engines.supervisor import EngineError
 from bus.registry.fold import Act
 from bus.registry.members import MemberAdded
 from bus.registry.registry import Registry
 from bus.registry.store import EventStore
+from bus.up import guardian
+from bus.up.background import start_supervisor, told_options
 from bus.up.clock import now_ms
 from bus.up.database import registry_database
 from bus.up.layout import Layout
-from bus.up.process import supervisor_pid
+from bus.up.options import Options
+from bus.up.process import guardian_pid, supervisor_pid
+from pki.files import ensure_private_directory
 from tests.bus.cli.conftest import COMMAND, Commands
 
 
@@ -100,29 +105,29 @@ def test_wipe_deletes_only_an_instance(fresh: Commands, tmp_path: Path) -> None:
     assert other.exists()
 
 
-def test_start_that_was_killed_at_any_moment_is_taken_up_again(fresh: Commands) -> None:
-    source = random.Random(20261121)
-    for _ in range(2):
-        starting = subprocess.Popen(
-            [*COMMAND, "up"], env=fresh.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+def test_start_that_was_killed_after_any_of_its_steps_is_taken_up_again(fresh: Commands) -> None:
+    """Each try gets one step further than the one before, over what that one left."""
+    layout, done, ready = Layout(fresh.state), list[str](), False
+    while not ready:
+        killed, said = "", ""
         try:
-            wait_until(lambda: supervisor_pid(Layout(fresh.state)))
-            time.sleep(source.uniform(0.0, 1.0))
-            pid = supervisor_pid(Layout(fresh.state))
-            if pid is not None:
-                os.kill(pid, signal.SIGKILL)
-        finally:
-            starting.communicate(timeout=60)
-        wait_until(lambda: supervisor_pid(Layout(fresh.state)) is None)
-    fresh.run("up")
+            for told in start_supervisor(layout, Options()):
+                ready = "ready" in told
+                if not killed and not ready and told["step"] not in done:
+                    killed = told["step"]
+                    os.kill(supervisor_pid(layout) or 0, signal.SIGKILL)
+        except EngineError as error:
+            said = str(error)
+        assert bool(killed) == ("in the midst of its start (SIGKILL)" in said) != ready
+        assert (supervisor_pid(layout), guardian_pid(layout)) == (None, None) or ready
+        done.append(killed)
+    assert len(done) > 6
     assert fresh.json("status")["up"] is True
-    members = fresh.part("registry")["facts"]["position"]
-    assert members >= 6
+    assert fresh.part("registry")["facts"]["position"] >= 6
 
 
 def test_parts_that_are_killed_come_back(fresh: Commands) -> None:
-    """Killed children are started again; a killed supervisor leaves a state that the next start takes up at once."""
+    """Killed children are started again."""
     fresh.run("up")
     pid = fresh.part("postgres")["facts"]["pid"]
     os.kill(pid, signal.SIGSTOP)
@@ -137,11 +142,68 @@ def test_parts_that_are_killed_come_back(fresh: Commands) -> None:
     for name in ("postgres", "broker", "ledger"):
         os.kill(fresh.part(name)["facts"]["pid"], signal.SIGKILL)
         wait_until(partial(came_back, fresh, name))
-    os.kill(fresh.part("supervisor")["facts"]["pid"], signal.SIGKILL)
-    wait_until(lambda: supervisor_pid(Layout(fresh.state)) is None)
+
+
+def test_supervisor_and_guardian_that_are_killed_come_back(fresh: Commands) -> None:
+    """Either by the other; both at once by the next start, which finds a state that it takes up."""
+    layout = Layout(fresh.state)
+    fresh.run("up")
+    kill_supervisor(fresh, restarts=1)
+    first = guardian_pid(layout)
+    wait_until(lambda: fresh.json("status", status=None)["up"])
+    os.kill(first or 0, signal.SIGKILL)
+    wait_until(lambda: guardian_pid(layout) not in (None, first))
+    assert "already runs" in fresh.refused("up")
+    kill_supervisor(fresh, restarts=2)
+    wait_until(lambda: fresh.json("status", status=None)["up"])
+    running = [guardian_pid(layout), supervisor_pid(layout)]
+    for pid in running:
+        os.kill(pid or 0, signal.SIGKILL)
+    wait_until(lambda: (guardian_pid(layout), supervisor_pid(layout)) == (None, None))
     assert fresh.part("supervisor")["next"].startswith("start it: govbus up")
     fresh.run("up")
-    assert fresh.json("status")["up"] is True
+    assert guardian_pid(layout) is not None
+    fresh.run("down")
+    assert (guardian_pid(layout), supervisor_pid(layout)) == (None, None)
+
+
+def kill_supervisor(commands: Commands, restarts: int) -> None:
+    """And wait until another one is there."""
+    former = supervisor_pid(Layout(commands.state))
+    os.kill(former or 0, signal.SIGKILL)
+
+    def back() -> bool:
+        facts = commands.part("supervisor")["facts"]
+        return bool(facts["pid"] not in (None, former) and facts["restarts"] == restarts)
+
+    wait_until(back)
+
+
+def test_guardian_goes_on_trying_until_it_is_told_to_end(fresh: Commands) -> None:
+    """What keeps a supervisor from starting passes; `down` is the way to say that nobody wants it any more."""
+    layout = Layout(fresh.state)
+    layout.settle(None)
+    ensure_private_directory(layout.supervisor)
+    (layout.state / "policy.yaml").write_text("what no start accepts")
+    layout.wanted.write_text(json.dumps(told_options(layout, Options())))
+    lost = subprocess.Popen(["/bin/sleep", "60"])
+    watched = os.pidfd_open(lost.pid)
+    command = [sys.executable, "-I", "-S", guardian.__file__, str(layout.supervisor), "0", str(watched)]
+    keeping = subprocess.Popen(command, pass_fds=[watched], stderr=subprocess.PIPE, text=True)
+    os.close(watched)
+    lost.kill()
+    lost.wait()
+    assert keeping.stderr is not None
+    for line in keeping.stderr:
+        if "(exit status 1); restart 2" in line:
+            break
+    assert keeping.poll() is None
+    assert "already runs" in fresh.refused("up")
+    assert fresh.part("supervisor")["state"] == "starting"
+    assert fresh.json("down")["was_running"] is True
+    keeping.communicate(timeout=60)
+    assert guardian_pid(layout) is None
+    (layout.state / "policy.yaml").unlink()
 
 
 def test_database_that_does_not_start_keeps_no_call_waiting(fresh: Commands) -> None:
@@ -228,9 +290,11 @@ def test_foreground_ends_in_order_at_an_interrupt(fresh: Commands) -> None:
     try:
         assert running.stdout is not None
         document = ""
-        while not document.endswith("}\n"):
-            document += running.stdout.readline()
-        assert json.loads(document)["pid"] == running.pid
+        while not document.endswith("}\n") and (line := running.stdout.readline()):  # "": it ended
+            document += line
+        assert json.loads(document)["pid"] == supervisor_pid(Layout(fresh.state))
+        wait_until(lambda: guardian_pid(Layout(fresh.state)) == running.pid)
+        kill_supervisor(fresh, restarts=1)
     finally:
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
