@@ -25,6 +25,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from typer.testing import CliRunner
 
 from bus.cli.main import app
+from tests.bus.engines.support import free_port
 
 COMMAND = [sys.executable, "-c", "from bus.cli import main; main()"]
 
@@ -106,8 +107,16 @@ def collector() -> Iterator[tuple[str, Collector]]:
 
 
 @pytest.fixture(scope="session")
-def instance(tmp_path_factory: pytest.TempPathFactory, collector: tuple[str, Collector]) -> Iterator[Commands]:
+def metrics_address() -> str:
+    """Where the session's instance shows its metrics."""
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="session")
+def instance(
+    tmp_path_factory: pytest.TempPathFactory, collector: tuple[str, Collector], metrics_address: str
+) -> Iterator[Commands]:
     commands = Commands(tmp_path_factory.mktemp("an instance") / "state")
-    commands.run("up", "--trust-domain", "bus.test.example", "--otlp", collector[0])
+    commands.run("up", "--trust-domain", "bus.test.example", "--otlp", collector[0], "--metrics", metrics_address)
     yield commands
     commands.run("down", "--wipe", "--yes")
