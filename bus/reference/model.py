@@ -32,7 +32,7 @@ _SCALARS: Final = {
     if name not in ("TYPE_MESSAGE", "TYPE_ENUM", "TYPE_GROUP")
 }
 # Where descriptor.proto puts things: SourceCodeInfo.Location.path is made of these field numbers.
-_FILE_MESSAGE, _FILE_ENUM, _FILE_SERVICE, _FILE_EXTENSION, _FILE_SYNTAX = 4, 5, 6, 7, 12
+_FILE_PACKAGE, _FILE_MESSAGE, _FILE_ENUM, _FILE_SERVICE, _FILE_EXTENSION, _FILE_SYNTAX = 2, 4, 5, 6, 7, 12
 _MESSAGE_FIELD, _MESSAGE_NESTED, _MESSAGE_ENUM, _SERVICE_METHOD, _ENUM_VALUE = 2, 3, 4, 2, 2
 
 Path = tuple[int, ...]
@@ -120,12 +120,12 @@ class Package:
 
 
 def packages_of(image: FileDescriptorSet) -> list[Package]:
-    """By name; of files that say no package nothing is shown."""
+    """Those with services first, then by name; of files that say no package nothing is shown."""
     found: dict[str, Package] = {}
     for file in image.file:
         if file.package and not file.package.startswith(_WITHOUT_PAGE):
             _File(file).into(found.setdefault(file.package, Package(file.package)))
-    return [found[name] for name in sorted(found)]
+    return sorted(found.values(), key=lambda one: (not one.services, one.name.startswith("govbus."), one.name))
 
 
 class _File:
@@ -140,8 +140,7 @@ class _File:
     def into(self, package: Package) -> None:
         file, name = self._file, self._file.package
         package.files.append(file.name)
-        if said := self._said((_FILE_SYNTAX,)):
-            package.comments.append(said)
+        package.comments += [said for part in (_FILE_SYNTAX, _FILE_PACKAGE) if (said := self._said((part,)))]
         package.services += [
             self._service(one, f"{name}.{one.name}", (_FILE_SERVICE, at)) for at, one in enumerate(file.service)
         ]

@@ -68,7 +68,7 @@ def _told(rules: Message) -> Iterator[str]:
         elif field.message_type is not None and field.message_type.name.endswith("Rules") and not field.is_repeated:
             yield from _told(value)
         elif field.name == "ignore":
-            yield "not looked at where it is not set"
+            yield "never looked at" if value == validate_pb2.IGNORE_ALWAYS else "not looked at where it is not set"
         elif field.type == FieldDescriptor.TYPE_BOOL and value:
             yield _WORDS.get(field.name, field.name.replace("_", " "))
         elif field.type != FieldDescriptor.TYPE_BOOL or field.name == "const":

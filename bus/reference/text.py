@@ -7,12 +7,18 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from bus.exchange.meanings import CODES
+
 __all__ = ["Piece", "Text", "parse_comment", "summary_of", "who_may_call"]
 
 _MAY_CALL: Final = re.compile(
     r"(?:The caller must|Whoever may|Anybody|Any member|Only|Called by|Made by|For brokers)\b.*?(?:\.(?=\s|$)|$)",
     re.DOTALL,
 )
+
+
+_STATUS: Final = "|".join(code.name for code in CODES.values())
+_PARTED: Final = re.compile(rf"\n\s*\n|\n(?=\s*- )|(?<=[.])\s(?=(?:{_STATUS}): )")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +34,8 @@ Text = tuple[tuple[Piece, ...], ...]
 
 
 def parse_comment(comment: str) -> Text:
-    """Paragraphs are parted by empty lines; a line that begins with a hyphen begins one, too."""
-    blocks = re.split(r"\n\s*\n|\n(?=\s*- )", comment.strip())
+    """Paragraphs are parted by empty lines; a hyphen at a line's start, or a status (`NOT_FOUND:`), begins one, too."""
+    blocks = _PARTED.split(comment.strip())
     return tuple(_pieces(" ".join(block.split())) for block in blocks if block.strip())
 
 

@@ -152,6 +152,12 @@ def test_page_says_who_may_call_what_is_allowed_and_how_it_is_classed(reference:
         assert meaning(reason).remedy in reference.text(f"reasons.html#{reason}")
 
 
+def test_errors_of_a_method_stand_one_below_the_other(reference: Reference) -> None:
+    paragraphs = ["".join(one.itertext()) for one in reference.pages["vn.population.v1.html"].iter("p")]
+    assert "NOT_FOUND: nobody has this number." in paragraphs
+    assert "ALREADY_EXISTS: same notice, other content." in paragraphs
+
+
 def test_contract_of_a_stranger_stays_text(image: FileDescriptorSet, tmp_path: Path) -> None:
     other = FileDescriptorSet.FromString(image.SerializeToString())
     for file in other.file:
