@@ -66,7 +66,9 @@ class NationPart:
         for directory in (nation_directory(layout), nation_directory(layout) / "logs", layout.state / "subsystems"):
             ensure_private_directory(directory)
         self._plan = plan()
-        self._ports = keep_ports(layout.state, sorted(self._plan.offers))
+        kept = keep_ports(layout.state, sorted(self._plan.offers))
+        self._ports = {path: kept[path] for path in self._plan.offers}
+        self._obstacle = ""
         self._founded, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._found, name="nation", daemon=True)
         self._server = Ministries(nation_directory(layout), lambda supervisor: see(SERVER, supervisor))
@@ -94,10 +96,13 @@ class NationPart:
         for member in self.members:
             member.begin()
 
-    def wait(self, say: Callable[[str], None]) -> None:
-        """Until all is ready (3), or nothing more is to be expected soon; each member that gets ready is said."""
-        until, told = time.monotonic() + _START_SECONDS, 0
-        while time.monotonic() < until and not self._stopping.is_set():
+    def wait(self, say: Callable[[str], None], is_to_end: Callable[[], bool]) -> None:
+        """Until all is ready (3), `is_to_end`, or nothing is to be expected soon; who gets ready is said."""
+        until, told, obstacle = time.monotonic() + _START_SECONDS, 0, ""
+        while time.monotonic() < until and not is_to_end():
+            if (found := self._obstacle or self._server.failure) != obstacle:
+                obstacle = found
+                say(f"nation: tried again every 5 s: {obstacle}" if obstacle else "nation: what was in the way is gone")
             ready = [member.program.path for member in self.members if member.ready]
             if len(ready) != told:
                 told = len(ready)
@@ -105,7 +110,7 @@ class NationPart:
             if all(member.ready or self._is_stuck(member) for member in self.members):
                 break
             time.sleep(_LOOK_SECONDS)
-        self._wait_keys(say)
+        self._wait_keys(say, is_to_end)
 
     def stop(self) -> None:
         """End all members at once, then their server."""
@@ -144,14 +149,14 @@ class NationPart:
         """Whether there is no use in waiting for it: it ends again and again, or has no registry to enrol at."""
         return member.supervisor.starts >= _MANY_STARTS or bool(member.waits and self._parts.waiting)
 
-    def _wait_keys(self, say: Callable[[str], None]) -> None:
+    def _wait_keys(self, say: Callable[[str], None], is_to_end: Callable[[], bool]) -> None:
         """Until the newest signing key of those who serve has started."""
         starts = self._key_starts_ms()
         last = max((starts.get(one.program.path, 0) for one in self.members if one.ready), default=0)
         seconds = (last + _SETTLED_MS - now_ms()) / 1000
         if last and seconds > 0:
             say(f"nation: the new signing keys start in {seconds:.0f} s, so that every broker knows them by then")
-            self._stopping.wait(seconds)
+            Supervisor.pause_until(is_to_end, seconds)
 
     def _key_starts_ms(self) -> dict[str, int]:
         """Of whoever has no key that has started: when its first one does."""
@@ -180,8 +185,10 @@ class NationPart:
                 if changes:
                     registry.record(changes, _FOUNDING, files)
                     log.info("the nation is founded: %d changes", len(changes))
+                self._obstacle = ""
                 self._founded.set()
             except (EngineError, Refusal, psycopg.Error, OSError) as error:
+                self._obstacle = str(error)
                 log.warning("the nation is not founded yet: %s", error)
                 self._stopping.wait(_AGAIN_SECONDS)
             else:

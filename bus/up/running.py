@@ -16,6 +16,7 @@ line in `_end`, and one more entry in `tell`.
 import contextlib
 import logging
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -43,6 +44,8 @@ from pki.errors import ProfileError
 
 __all__ = ["FAILURES", "Options", "Running", "now_ms"]
 
+_ENDING = {signal.SIGINT, signal.SIGTERM}
+"""Blocked by bus.up.serve until the start is done: a long wait looks whether one is there."""
 _ROOM_BYTES = 300 << 20  # the journal reserves its segments, PostgreSQL its own
 _RETRY_SECONDS = 60.0
 _LEDGER_SECONDS = 15.0
@@ -165,7 +168,7 @@ class Running:
         if not ledger.wait_following(_LEDGER_SECONDS, without_registry=bool(parts.waiting)):
             log.warning("the ledger does not follow yet; calls go on, why: govbus status")
         if self.nation is not None:
-            self.nation.wait(self._say)
+            self.nation.wait(self._say, lambda: bool(signal.sigpending() & _ENDING))
         self._phase = "running"
 
     def _serves(self, path: str) -> bool:
