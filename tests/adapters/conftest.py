@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bus.exchange  # noqa: F401  # isort: skip - before anything that imports gRPC, see bus.exchange.tls
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -24,6 +24,7 @@ from adapters.population.store import PersonStore
 from adapters.sql import SqlStore
 from bus.engines.postgres import Postgres
 from bus.engines.postgres_database import Database
+from tests.adapters.services import Services, services_running
 
 PEOPLE = 10_000
 Serve = Callable[..., Awaitable[grpc.aio.Channel]]
@@ -114,3 +115,10 @@ async def store(register: Database, people: list[PersonRecord]) -> AsyncIterator
 @pytest.fixture(scope="session")
 def couple(people: list[PersonRecord]) -> tuple[PersonRecord, PersonRecord]:
     return next(couples(people))
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Services]:
+    """Every adapter, running; see tests/adapters/services.py."""
+    with services_running(tmp_path_factory.mktemp("services"), postgres_server) as found:
+        yield found
