@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 SECONDS := 60
 
-.PHONY: help env demo test lint bench soak fuzz docs clients generate lock release-baseline clean
+.PHONY: help env demo test lint bench soak fuzz docs clients generate lock release-baseline jaeger clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
@@ -48,6 +48,9 @@ docs: env ## the contracts' reference pages, into build/docs
 
 clients: ## what the tests of clients in Go, Java and Node need, into build/clients (downloads)
 	@tools/clients
+
+jaeger: ## build a Jaeger for the test of the traces; with Go, some minutes, once
+	@tools/jaeger
 
 generate: env ## rewrite the generated code from the contracts
 	@$(PY) tools/generate
