@@ -70,9 +70,6 @@ cdef class PolicyView:
         if bad:
             raise PolicyError(_POLICY_REASONS[bad])
 
-    def __dealloc__(self):
-        gb_policy_close(&self.pol)
-
     cdef u32 index(self, int section, index) except? 0xfffffffe:
         if not 0 <= index < self.pol.section[section].n:
             raise IndexError(index)

@@ -26,6 +26,5 @@ def open_snapshot(bytes data not None, bytes point not None, str trust_domain no
     with nogil:
         bad = gb_snapshot_open(&snapshot, file.p, file.n, &pins)
     answer = (_SNAPSHOT_REASONS[bad], snapshot.header.version, snapshot.header.log_position)
-    gb_snapshot_close(&snapshot)
     gb_pubkey_free(key)
     return answer

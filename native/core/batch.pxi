@@ -8,6 +8,7 @@ cdef enum:
     GB_BATCH_PATH = 1         # size, index and path do not belong together
     GB_BATCH_SIGNATURE = 2    # the signature does not verify, s is high, or the key is another
     GB_BATCH_UNKNOWN = 3      # nothing is wrong so far; the signature has yet to be verified
+    GB_BATCH_MEMORY = 4       # no memory to prepare the key
     GB_BATCH_MESSAGE = 63     # length of what is signed
     GB_SIGNATURE_MAX = 512    # an encoded Signature is shorter
 
@@ -21,7 +22,7 @@ cdef inline void gb_batch_message(u32 size, const u8* root32, u8* out63) noexcep
 
 
 cdef int gb_batch_begin(
-    const gb_pubkey* key, const gb_signature* sig, const u8* leaf32, gb_sigcache* cache, u8* root32
+    const u8* key_id32, const gb_signature* sig, const u8* leaf32, gb_sigcache* cache, u8* root32
 ) noexcept nogil:
     """
     All but the verification itself, which costs a hundred times as much: GB_BATCH_OK when it is remembered,
@@ -31,9 +32,9 @@ cdef int gb_batch_begin(
         return GB_BATCH_PATH
     if gb_root_from_path(leaf32, sig.size, sig.index, sig.path.p, sig.path.n >> 5, root32) != 0:
         return GB_BATCH_PATH
-    if sig.algorithm != 1 or sig.value.n != 64 or sig.key_id.n != 32 or not gb_eq32(sig.key_id.p, key.id):
+    if sig.algorithm != 1 or sig.value.n != 64 or sig.key_id.n != 32 or not gb_eq32(sig.key_id.p, key_id32):
         return GB_BATCH_SIGNATURE
-    if cache != NULL and gb_sigcache_seen(cache, key.id, <u32>sig.size, root32, sig.value.p):
+    if cache != NULL and gb_sigcache_seen(cache, key_id32, <u32>sig.size, root32, sig.value.p):
         return GB_BATCH_OK
     return GB_BATCH_UNKNOWN
 
@@ -58,7 +59,7 @@ cdef int gb_batch_verify(
     Returns GB_BATCH_OK, GB_BATCH_PATH or GB_BATCH_SIGNATURE.
     """
     cdef u8 root[32]
-    cdef int answer = gb_batch_begin(key, sig, leaf32, cache, root)
+    cdef int answer = gb_batch_begin(key.id, sig, leaf32, cache, root)
     return gb_batch_end(key, sig, cache, root) if answer == GB_BATCH_UNKNOWN else answer
 
 

@@ -44,6 +44,23 @@ cdef extern from "<openssl/evp.h>" nogil:
     int EVP_PKEY_get_bn_param(const EVP_PKEY* key, const char* name, BIGNUM** out)
     EVP_PKEY* d2i_AutoPrivateKey(EVP_PKEY** out, const u8** p, long n)
 
+cdef extern from "<openssl/ec.h>" nogil:
+    ctypedef struct EC_GROUP:
+        pass
+    ctypedef struct EC_POINT:
+        pass
+    ctypedef struct BN_CTX:
+        pass
+    enum:
+        NID_X9_62_prime256v1
+    BN_CTX* BN_CTX_new()
+    void BN_CTX_free(BN_CTX* c)
+    EC_GROUP* EC_GROUP_new_by_curve_name(int nid)
+    void EC_GROUP_free(EC_GROUP* group)
+    EC_POINT* EC_POINT_new(const EC_GROUP* group)
+    void EC_POINT_free(EC_POINT* point)
+    int EC_POINT_oct2point(const EC_GROUP* group, EC_POINT* p, const u8* buf, size_t n, BN_CTX* ctx)
+
 cdef extern from "<openssl/x509.h>" nogil:
     ctypedef struct PKCS8_PRIV_KEY_INFO:
         pass
@@ -86,7 +103,6 @@ ctypedef struct gb_pubkey:
     EVP_PKEY_CTX* ctx
     u8 point[65]
     u8 id[32]
-    u32 owners                   # who will free it; shared by one thread at a time, without a lock
 
 ctypedef struct gb_privkey:
     EVP_PKEY* key
@@ -121,11 +137,26 @@ cdef inline EVP_PKEY* gb_import_point(const u8* point65) noexcept nogil:
     return key
 
 
+cdef int gb_points_bad(const u8* first, size_t stride, u32 n) noexcept nogil:
+    """0 when n uncompressed points, one each stride bytes, lie on P-256; 1 when one does not, -1 without memory."""
+    cdef EC_GROUP* group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1)
+    cdef EC_POINT* point = EC_POINT_new(group) if group != NULL else NULL
+    cdef BN_CTX* numbers = BN_CTX_new()
+    cdef int bad = -1 if point == NULL or numbers == NULL else 0
+    cdef u32 i
+    for i in range(n):
+        if bad == 0 and (first[i * stride] != 4 or EC_POINT_oct2point(group, point, first + i * stride, 65, numbers) != 1):
+            bad = 1
+    BN_CTX_free(numbers)
+    EC_POINT_free(point)
+    EC_GROUP_free(group)
+    if bad:
+        ERR_clear_error()
+    return bad
+
+
 cdef inline void gb_pubkey_free(gb_pubkey* k) noexcept nogil:
     if k == NULL:
-        return
-    if k.owners > 1:
-        k.owners -= 1
         return
     EVP_PKEY_CTX_free(k.ctx)
     EVP_PKEY_free(k.key)
@@ -137,7 +168,6 @@ cdef gb_pubkey* gb_pubkey_new(const u8* point65) noexcept nogil:
     cdef gb_pubkey* k = <gb_pubkey*>calloc(1, sizeof(gb_pubkey))
     if k == NULL:
         return NULL
-    k.owners = 1
     k.key = gb_import_point(point65)
     if k.key != NULL:
         k.ctx = EVP_PKEY_CTX_new(k.key, NULL)

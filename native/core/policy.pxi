@@ -39,16 +39,12 @@ cdef inline u32 gb_policy_key(const gb_policy* pol, const u8* key_id32, gb_key_r
     if found == GB_NONE:
         return GB_NONE
     record = gb_pol_at(pol, GB_POL_KEYS, found)
+    out.id32 = record
     out.point65 = record + 32
     out.subsystem = gb_ld32(record + 100)
     out.not_before = <i64>gb_ld64(record + 104)
     out.not_after = <i64>gb_ld64(record + 112)
     return found
-
-
-cdef inline gb_pubkey* gb_policy_pubkey(const gb_policy* pol, u32 key) noexcept nogil:
-    """The key, ready to verify with; it belongs to the gb_policy."""
-    return pol.pubkeys[key]
 
 
 cdef inline u32 gb_policy_method(const gb_policy* pol, gb_span path) noexcept nogil:

@@ -218,42 +218,16 @@ cdef inline int gb_pol_check_index(const gb_policy* pol, int section) noexcept n
     return 0
 
 
-cdef inline void gb_policy_close(gb_policy* pol) noexcept nogil:
-    cdef u32 i
-    if pol.pubkeys != NULL:
-        for i in range(pol.section[GB_POL_KEYS].n):
-            gb_pubkey_free(pol.pubkeys[i])
-        free(pol.pubkeys)
-    memset(pol, 0, sizeof(gb_policy))
-
-
-cdef inline gb_pubkey* gb_pol_key_for(gb_policy* pol, u32 index, const gb_policy* former) noexcept nogil:
-    """A record's key: the former tables' if they have it (the id, judged in step 3, says that the point is the same)."""
-    cdef const u8* record = gb_pol_at(pol, GB_POL_KEYS, index)
-    cdef u32 found = GB_NONE
-    if former != NULL:
-        found = gb_pol_find(former, GB_POL_KEYS, gb_make_span(record, 32))
-    if found == GB_NONE:
-        return gb_pubkey_new(record + 32)
-    former.pubkeys[found].owners += 1
-    return former.pubkeys[found]
-
-
-cdef inline int gb_pol_make_keys(gb_policy* pol, const gb_policy* former) noexcept nogil:
-    """Step 5: keys are made now, so that no call pays for one."""
-    cdef u32 i, n = pol.section[GB_POL_KEYS].n
-    pol.pubkeys = <gb_pubkey**>calloc(n if n else 1, sizeof(gb_pubkey*))
-    if pol.pubkeys == NULL:
+cdef inline int gb_pol_check_points(const gb_policy* pol) noexcept nogil:
+    """Step 5."""
+    cdef int bad = gb_points_bad(pol.section[GB_POL_KEYS].p + 32, gb_pol_record_size(GB_POL_KEYS), pol.section[GB_POL_KEYS].n)
+    if bad < 0:
         return GB_POLICY_MEMORY
-    for i in range(n):
-        pol.pubkeys[i] = gb_pol_key_for(pol, i, former)
-        if pol.pubkeys[i] == NULL:
-            return GB_POLICY_KEY
-    return 0
+    return GB_POLICY_KEY if bad else 0
 
 
 cdef inline int gb_policy_check(gb_policy* pol, const u8* p, size_t n) noexcept nogil:
-    """Steps 1 to 4: tables that answer everything but gb_policy_pubkey. Nothing to close."""
+    """Steps 1 to 4: tables whose keys were judged before."""
     cdef int bad, section
     memset(pol, 0, sizeof(gb_policy))
     pol.base = p
@@ -267,18 +241,7 @@ cdef inline int gb_policy_check(gb_policy* pol, const u8* p, size_t n) noexcept 
     return bad
 
 
-cdef inline int gb_policy_open_after(gb_policy* pol, const u8* p, size_t n, const gb_policy* former) noexcept nogil:
-    """As gb_policy_open, sharing the keys that opened tables have already: a change of one key costs one key.
-
-    All policies that share keys are opened and closed by one thread at a time. `former` may be NULL."""
-    cdef int bad = gb_policy_check(pol, p, n)
-    if not bad:
-        bad = gb_pol_make_keys(pol, former)
-    if bad:
-        gb_policy_close(pol)
-    return bad
-
-
 cdef inline int gb_policy_open(gb_policy* pol, const u8* p, size_t n) noexcept nogil:
-    """Opens tables over memory that outlives pol: 0, or GB_POLICY_* with pol closed. gb_policy_close frees the rest."""
-    return gb_policy_open_after(pol, p, n, NULL)
+    """Opens tables over memory that outlives pol, and takes none: 0, or GB_POLICY_*. There is nothing to close."""
+    cdef int bad = gb_policy_check(pol, p, n)
+    return bad if bad else gb_pol_check_points(pol)

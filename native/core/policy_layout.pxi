@@ -47,7 +47,6 @@ ctypedef struct gb_policy:
     size_t size
     const u8* seed
     gb_section section[GB_POL_SECTIONS]
-    gb_pubkey** pubkeys          # one per key record, made at open
 
 ctypedef struct gb_subsystem:
     gb_span id
@@ -62,6 +61,7 @@ ctypedef struct gb_key_record:
     u32 subsystem
     i64 not_before               # valid from, inclusive
     i64 not_after                # valid to, inclusive: the earlier of end and revocation
+    const u8* id32
     const u8* point65
 
 ctypedef struct gb_method:

@@ -96,9 +96,8 @@ cdef inline int gb_snapshot_judge(const gb_snapshot_header* h, const gb_snapshot
     return GB_SNAPSHOT_STALE if gb_snapshot_age(h, pins.now_ms) == GB_AGE_REFUSE else 0
 
 
-cdef inline int gb_snapshot_open_after(gb_snapshot* s, const u8* p, size_t n, const gb_snapshot_pins* pins,
-                                       const gb_policy* former) noexcept nogil:
-    """Opens a file image that outlives s: 0, or GB_SNAPSHOT_* with nothing to close. `former`: gb_policy_open_after."""
+cdef inline int gb_snapshot_open(gb_snapshot* s, const u8* p, size_t n, const gb_snapshot_pins* pins) noexcept nogil:
+    """Opens a file image that outlives s: 0, or GB_SNAPSHOT_*. There is nothing to close."""
     cdef gb_span header, signature, tables, type_ = gb_literal(b"govbus/snapshot/v1")
     cdef gb_signature sig
     cdef u8 digest[32]
@@ -117,13 +116,5 @@ cdef inline int gb_snapshot_open_after(gb_snapshot* s, const u8* p, size_t n, co
     gb_sha256(tables.p, tables.n, digest)
     if s.header.tables_size != tables.n or not gb_eq32(digest, s.header.tables_digest.p):
         return GB_SNAPSHOT_DIGEST
-    s.policy_error = gb_policy_open_after(&s.policy, tables.p, tables.n, former)
+    s.policy_error = gb_policy_open(&s.policy, tables.p, tables.n)
     return GB_SNAPSHOT_TABLES if s.policy_error else 0
-
-
-cdef inline int gb_snapshot_open(gb_snapshot* s, const u8* p, size_t n, const gb_snapshot_pins* pins) noexcept nogil:
-    return gb_snapshot_open_after(s, p, n, pins, NULL)
-
-
-cdef inline void gb_snapshot_close(gb_snapshot* s) noexcept nogil:
-    gb_policy_close(&s.policy)

@@ -116,6 +116,7 @@ cdef u32 check_11_signature(gate_call *c) noexcept nogil:
     cdef gb_span owner
     cdef gb_subsystem record
     cdef u8 leaf[32]
+    cdef u8 root[32]
     cdef u32 index
     cdef int field = 0
     cdef int error
@@ -134,8 +135,12 @@ cdef u32 check_11_signature(gate_call *c) noexcept nogil:
         policy_release(policy)
         return GB_R_RESPONSE_SIGNATURE_INVALID
     gb_leaf(gb_literal(b"govbus/response/v1"), gb_make_span(c.response_bytes, c.response_size), leaf)
-    error = gb_batch_verify(gb_policy_pubkey(&policy.snapshot.policy, index), &signature, leaf, PROCESS.signatures)
+    error = gb_batch_begin(key.id32, &signature, leaf, PROCESS.signatures, root)
+    if error == GB_BATCH_UNKNOWN:
+        error = gb_keycache_verify(PROCESS.keys, key.point65, &signature, PROCESS.signatures, root)
     policy_release(policy)
+    if error == GB_BATCH_MEMORY:
+        return GB_R_OVERLOADED
     return 0 if error == 0 else GB_R_RESPONSE_SIGNATURE_INVALID
 
 cdef gb_ticket *outcome_ticket(gate_call *c, u32 outcome, u32 reason) noexcept nogil:

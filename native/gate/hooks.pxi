@@ -4,7 +4,6 @@ cdef u32 run_header_checks(gate_call *c) noexcept nogil:
     # 1-9; the reason of the first that fails. Sets c.state to GATE_BODY once check 7 has taken the id.
     cdef i64 now = gb_now_ms()
     cdef gb_key_record key
-    cdef gb_pubkey *public_key = NULL
     cdef gb_subsystem provider
     cdef u32 reason
     reason = check_1_connection(c, now)
@@ -15,9 +14,9 @@ cdef u32 run_header_checks(gate_call *c) noexcept nogil:
     if reason == 0:
         reason = check_4_time(c, now)
     if reason == 0:
-        reason = check_5_key(c, now, &key, &public_key)
+        reason = check_5_key(c, now, &key)
     if reason == 0:
-        reason = check_6_signature(c, now, public_key)
+        reason = check_6_signature(c, now, &key)
     if reason != 0:
         return reason
     c.state = GATE_BODY                 # from here on a refusal is journaled
@@ -230,7 +229,6 @@ cdef u32 check_again(gate_call *c) noexcept nogil:
     # Bodies that took their time and open streams are judged again (1, 5, 8) when another policy has come into force.
     cdef gate_policy *old = c.policy
     cdef gb_key_record key
-    cdef gb_pubkey *public_key = NULL
     cdef gb_subsystem provider
     cdef i64 now
     cdef u32 reason
@@ -249,7 +247,7 @@ cdef u32 check_again(gate_call *c) noexcept nogil:
         return GB_R_CLIENT_MISMATCH
     if not subsystem_active(c, c.client):
         return GB_R_SUBSYSTEM_SUSPENDED
-    reason = check_5_key(c, now, &key, &public_key)
+    reason = check_5_key(c, now, &key)
     return reason if reason != 0 else check_8_grant(c, now, &provider)
 
 cdef public unsigned int envoy_dynamic_module_on_http_filter_response_trailers(void *f, const void *m) noexcept nogil:

@@ -7,8 +7,7 @@
 #  3. A version or a log position below the highest ever served is refused, after a restart too: the floor is in the
 #     journal, durable before the snapshot is served.
 #  4. A refused snapshot leaves the one in force; the gauge of its version tells.
-#  5. Whoever uses a policy last hands it to the loader, which frees it: no worker gives back megabytes, and the keys that
-#     policies share are counted by one thread.
+#  5. Whoever uses a policy last hands it to the loader, which frees it: no worker gives back megabytes.
 
 cdef struct gate_request:               # what a configuration asks for
     char path[512]
@@ -48,7 +47,7 @@ cdef void policy_release(gate_policy *policy) noexcept nogil:
         discard(policy)
 
 cdef void discard(gate_policy *policy) noexcept nogil:
-    # (rule 5) Before the loader runs and after it ended nobody else opens or frees policies.
+    # (rule 5)
     cdef bint left_to_loader
     gb_mutex_lock(&LOADER.lock)
     left_to_loader = LOADER.running
@@ -61,10 +60,6 @@ cdef void discard(gate_policy *policy) noexcept nogil:
         policy_free(policy)
 
 cdef void policy_free(gate_policy *policy) noexcept nogil:
-    gb_snapshot_close(&policy.snapshot)
-    file_free(policy)
-
-cdef void file_free(gate_policy *policy) noexcept nogil:
     gb_pages_free(policy.file, policy.size)
     free(policy)
 
@@ -109,12 +104,12 @@ cdef gate_policy *read_policy(gate_request *wanted) noexcept nogil:
     policy.file = gb_pages_new(policy.size)
     if policy.file == NULL or not read_whole(fd, policy.file, policy.size):
         close(fd)
-        file_free(policy)
+        policy_free(policy)
         return NULL
     close(fd)
     gb_sha256(policy.file, policy.size, digest)
     if memcmp(digest, wanted.digest, 32) != 0:
-        file_free(policy)
+        policy_free(policy)
         return NULL
     policy.refs = 1
     return policy
@@ -158,7 +153,6 @@ cdef bint load_policy(gate_request *wanted) noexcept nogil:
     cdef gate_policy *policy
     cdef gate_policy *old
     cdef gb_snapshot_pins pins
-    cdef gb_policy *former = NULL
     cdef int error
     policy = read_policy(wanted)
     if policy == NULL:
@@ -170,12 +164,10 @@ cdef bint load_policy(gate_request *wanted) noexcept nogil:
     pins.floor_version = PROCESS.floor_version
     pins.floor_log_position = PROCESS.floor_position
     pins.now_ms = gb_now_ms()
-    if PROCESS.policy != NULL:      # only this thread replaces it, so it stays while this one looks
-        former = &PROCESS.policy.snapshot.policy
-    error = gb_snapshot_open_after(&policy.snapshot, policy.file, policy.size, &pins, former)
+    error = gb_snapshot_open(&policy.snapshot, policy.file, policy.size, &pins)
     if error != 0:
         say(ENVOY_LOG_ERROR, snapshot_refusal(error))
-        file_free(policy)
+        policy_free(policy)
         return False
     if policy.snapshot.header.version != wanted.version:
         say(ENVOY_LOG_ERROR, b"govbus: snapshot refused: its version differs from the configuration's")

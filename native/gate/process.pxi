@@ -23,6 +23,7 @@ cdef struct gate_process:
     gb_journal *journal
     gb_replay *replay
     gb_sigcache *signatures
+    gb_keycache *keys
     gb_quota *grants                # check 9
     gb_quota *peers
     u32 verifications               # of one peer in a second
@@ -158,9 +159,11 @@ cdef bint open_process() noexcept nogil:
     PROCESS.verifications = <u32> verifications
     PROCESS.replay = gb_replay_new(<u32> log2_buckets, GATE_HOLD_MS, gb_mono_ms())
     PROCESS.signatures = gb_sigcache_new(10)
+    PROCESS.keys = gb_keycache_new(10)
     PROCESS.grants = gb_quota_new(GATE_GRANTS_LOG2, 64)
     PROCESS.peers = gb_quota_new(GATE_PEERS_LOG2, 200)
-    if PROCESS.replay == NULL or PROCESS.signatures == NULL or PROCESS.grants == NULL or PROCESS.peers == NULL:
+    if (PROCESS.replay == NULL or PROCESS.signatures == NULL or PROCESS.keys == NULL or PROCESS.grants == NULL
+            or PROCESS.peers == NULL):
         say(ENVOY_LOG_CRITICAL, b"govbus: no memory for the tables of the process")
         return False
     PROCESS.clock_offset_ms = gb_now_ms() - boot_ms()

@@ -167,7 +167,7 @@ cdef u32 check_4_time(gate_call *c, i64 now) noexcept nogil:
     envoy_set_header(c.f, HEADERS_REQUEST, buf_text(b"grpc-timeout"), buf_of(timeout, n + 1))
     return 0
 
-cdef u32 check_5_key(gate_call *c, i64 now, gb_key_record *key, gb_pubkey **public_key) noexcept nogil:
+cdef u32 check_5_key(gate_call *c, i64 now, gb_key_record *key) noexcept nogil:
     cdef u32 index = gb_policy_key(&c.policy.snapshot.policy, c.signature.key_id.p, key)
     if index == GB_NONE:
         return GB_R_KEY_UNKNOWN
@@ -175,21 +175,22 @@ cdef u32 check_5_key(gate_call *c, i64 now, gb_key_record *key, gb_pubkey **publ
         return GB_R_KEY_NOT_OF_CLIENT
     if now < key.not_before or now > key.not_after:
         return GB_R_KEY_NOT_VALID
-    public_key[0] = gb_policy_pubkey(&c.policy.snapshot.policy, index)
     return 0
 
-cdef u32 check_6_signature(gate_call *c, i64 now, gb_pubkey *public_key) noexcept nogil:
+cdef u32 check_6_signature(gate_call *c, i64 now, const gb_key_record *key) noexcept nogil:
     cdef u8 leaf[32]
     cdef u8 root[32]
     cdef u32 reason
     cdef int error
     gb_leaf(gb_literal(b"govbus/request/v1"), gb_make_span(c.request_bytes, c.request_size), leaf)
-    error = gb_batch_begin(public_key, &c.signature, leaf, PROCESS.signatures, root)
+    error = gb_batch_begin(key.id32, &c.signature, leaf, PROCESS.signatures, root)
     if error == GB_BATCH_UNKNOWN:
         reason = check_9_verification(c, now)
         if reason != 0:
             return reason
-        error = gb_batch_end(public_key, &c.signature, PROCESS.signatures, root)
+        error = gb_keycache_verify(PROCESS.keys, key.point65, &c.signature, PROCESS.signatures, root)
+        if error == GB_BATCH_MEMORY:
+            return GB_R_OVERLOADED
         if error != 0:
             charge_failure(c)
     if error == GB_BATCH_PATH:
