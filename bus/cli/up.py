@@ -56,6 +56,13 @@ def up(
     listen: Annotated[
         str | None, typer.Option(help="First start only: host:port of the broker. Default: a free loopback port, kept.")
     ] = None,
+    enrol_listen: Annotated[
+        str | None,
+        typer.Option(
+            help="host:port where newcomers enrol, for this start; they are told by the token (token issue --address)."
+            " Default: a free loopback port, kept."
+        ),
+    ] = None,
     clock_was_ahead: Annotated[
         bool,
         typer.Option(
@@ -104,6 +111,7 @@ def up(
             _options(url, trust_domain, listen, clock_was_ahead),
             collector=_collector(otlp),
             metrics=_metrics_address(metrics),
+            enrolment=_listen_address("--enrol-listen", enrol_listen),
             nation=nation,
             people=people,
         )
@@ -203,10 +211,7 @@ class _Teller:
 
 
 def _options(database_url: str | None, trust_domain: str | None, listen: str | None, clock_was_ahead: bool) -> Options:
-    try:
-        address = parse_endpoint(listen) if listen else None
-    except EndpointError as error:
-        raise Unable(f"--listen: {error}") from error
+    address = _listen_address("--listen", listen)
     return Options(Facts(trust_domain, BROKER) if trust_domain else None, address, database_url, clock_was_ahead)
 
 
@@ -215,6 +220,13 @@ def _metrics_address(given: str | None) -> Endpoint | None:
         return parse_endpoint(given) if given else None
     except EndpointError as error:
         raise Unable(f"--metrics: {error}") from error
+
+
+def _listen_address(option: str, given: str | None) -> Endpoint | None:
+    try:
+        return parse_endpoint(given) if given else None
+    except EndpointError as error:
+        raise Unable(f"{option}: {error}") from error
 
 
 def _collector(otlp: str | None) -> Endpoint | None:

@@ -5,6 +5,7 @@ x-envoy-*, no x-forwarded-*, no request id; paths are passed byte for byte (prot
 the cluster that the gate names.
 """
 
+from bus.edge.endpoint import Endpoint
 from bus.edge.envoy_clusters import TRACE_CLUSTER
 from bus.edge.envoy_json import Json, address, file_source, tls_context, typed
 from bus.edge.envoy_replies import local_replies
@@ -23,7 +24,7 @@ def edge_listener(settings: EdgeSettings) -> Json:
     )
     return {
         "name": "edge",
-        "address": address(settings.listen.host, settings.listen.port),
+        "address": address(_bound(settings.listen), settings.listen.port),
         # Bytes written but not yet taken by the peer; the gate's body cap is the stream window below.
         "per_connection_buffer_limit_bytes": 256 * 1024,
         "tcp_backlog_size": 1024,
@@ -36,6 +37,13 @@ def edge_listener(settings: EdgeSettings) -> Json:
             }
         ],
     }
+
+
+def _bound(listen: Endpoint) -> str:
+    """What Envoy binds: the address itself; every address of the machine for a name, which is for those who come."""
+    if listen.is_address:
+        return listen.host
+    return "127.0.0.1" if listen.host == "localhost" else "0.0.0.0"  # noqa: S104 (mutual TLS, and the gate)
 
 
 def _downstream_tls(settings: EdgeSettings) -> Json:

@@ -105,5 +105,6 @@ def told_options(layout: Layout, options: Options) -> dict[str, Any]:
         "collector": str(options.collector) if options.collector else None,
         "nation": options.nation,
         "people": options.people,
+        "enrolment": str(options.enrolment) if options.enrolment else None,
         "metrics": str(options.metrics) if options.metrics else None,
     }

@@ -25,3 +25,5 @@ class Options:
     """How many live in it, at its first start."""
     metrics: Endpoint | None = None
     """Where Prometheus finds what the instance measures, in the clear; for this start only."""
+    enrolment: Endpoint | None = None
+    """Where newcomers come to enrol; for this start only."""

@@ -236,7 +236,14 @@ class RegistryParts:
     def _new_services(self, registry: Registry, publisher: Publisher) -> RegistryServices:
         point = FileSigner.load(self._layout.policy_signing_key).public_point
         return RegistryServices(
-            self._layout.state, registry, self.authority, point, now_ms, path=self._path, renew=publisher.renew
+            self._layout.state,
+            registry,
+            self.authority,
+            point,
+            now_ms,
+            path=self._path,
+            enrolment=self._options.enrolment,
+            renew=publisher.renew,
         )
 
     def _stop_services(self) -> None:

@@ -38,6 +38,7 @@ from bus.up.control import Control
 from bus.up.layout import Facts, Layout
 from bus.up.ledger import LedgerPart
 from bus.up.options import Options
+from bus.up.preflight import verify_listen
 from bus.up.process import instance_lock
 from bus.up.registry_parts import FAILURES, RegistryParts, now_ms
 from pki.errors import ProfileError
@@ -209,6 +210,9 @@ class Running:
                 f"less than {room >> 20} MiB are free under {self.layout.state}; free some, or name another"
                 " directory with --state"
             )
+        for option, listen in (("--listen", self._options.listen), ("--enrol-listen", self._options.enrolment)):
+            if listen is not None and not (option == "--listen" and self.layout.has_served(facts)):
+                verify_listen(option, listen)
         if self._options.database_url is not None and (self.layout.state / "postgres" / "data").exists():
             raise EngineError(f"{self.layout.state} has a PostgreSQL of its own; leave --database-url out")
         self._outer.enter_context(Control(self.layout.supervisor, self.tell))

@@ -150,6 +150,7 @@ def _main() -> None:
         given["nation"],
         given["people"],
         parse_endpoint(given["metrics"]) if given["metrics"] else None,
+        parse_endpoint(given["enrolment"]) if given["enrolment"] else None,
     )
 
     layout, numbers = Layout(Path(given["state"])), sys.argv[1:]
