@@ -16,7 +16,7 @@ from adapters.administrative.table import CURRENT_LIST, OLD_LIST, Level, UnitTab
 from adapters.population.generate import DEFAULT_PEOPLE, DEFAULT_SEED, DEFAULT_YEAR, generate
 from adapters.population.records import PersonRecord
 
-__all__ = ["couples", "sample"]
+__all__ = ["couples", "described", "sample"]
 
 
 def main(arguments: list[str]) -> int:
@@ -38,7 +38,8 @@ def sample(table: UnitTable, people: Iterable[PersonRecord], number: int) -> dic
     return {
         "synthetic": True,
         "couples": [
-            {"mother": _person(mother), "father": _person(father)} for mother, father in islice(couples(people), number)
+            {"mother": described(mother), "father": described(father)}
+            for mother, father in islice(couples(people), number)
         ],
         "old_ward": _ward(next(ward.code for ward in wards if len(table.successors(ward)) == 1), table),
         "split_ward": _ward(next(ward.code for ward in wards if len(table.successors(ward)) > 2), table),
@@ -56,7 +57,8 @@ def couples(people: Iterable[PersonRecord]) -> Iterator[tuple[PersonRecord, Pers
             yield by_number[child.mother], by_number[child.father]
 
 
-def _person(person: PersonRecord) -> dict[str, object]:
+def described(person: PersonRecord) -> dict[str, object]:
+    """What a form asks of a person."""
     name, birthday = person.name, person.birthday
     return {
         "person_number": person.number,

@@ -27,15 +27,12 @@ from adapters.refusals import Refusal, refuse
 from adapters.socialinsurance.book import Book, ChildDecided, Entry, Kind, NumberConflict
 from adapters.socialinsurance.generate import EmploymentRecord
 from adapters.socialinsurance.registers import Registers
+from adapters.socialinsurance.rules import CARD_YEARS, LEAST_MONTHS, LEAVE_MONTHS, ONE_OFF_VND
 from adapters.source import Context
 
 __all__ = ["SocialInsurance"]
 
 VIET_NAM: Final = timezone(timedelta(hours=7))  # no summer time; "today" is the day there
-CARD_YEARS: Final = 6
-LEAVE_MONTHS: Final = 6
-LEAST_MONTHS: Final = 6  # of contributions, before an allowance is paid
-ONE_OFF_VND: Final = 4_680_000  # for the birth itself, beside the salary of the leave
 
 NUMBER_CONFLICT = Refusal(
     grpc.StatusCode.ALREADY_EXISTS,
