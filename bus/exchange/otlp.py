@@ -159,9 +159,10 @@ def _joined(exporter: MetricExporter, resource: Resource, further: Further) -> M
         def export(
             self, metrics_data: sdk.MetricsData, timeout_millis: float = 10_000, **_: Any
         ) -> sdk.MetricExportResult:
-            scope = sdk.ScopeMetrics(InstrumentationScope("govbus"), further(), "")
-            both = [*metrics_data.resource_metrics, sdk.ResourceMetrics(resource, [scope], "")]
-            return exporter.export(sdk.MetricsData(both), timeout_millis)
+            # All under one resource: of two that are equal the exporter would send the last alone.
+            scopes = [scope for each in metrics_data.resource_metrics for scope in each.scope_metrics]
+            scopes.append(sdk.ScopeMetrics(InstrumentationScope("govbus.instance"), further(), ""))
+            return exporter.export(sdk.MetricsData([sdk.ResourceMetrics(resource, scopes, "")]), timeout_millis)
 
         def force_flush(self, timeout_millis: float = 10_000) -> bool:
             return exporter.force_flush(timeout_millis)
