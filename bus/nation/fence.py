@@ -5,9 +5,10 @@
 
 Landlock (landlock(7), Linux 5.13): the kernel refuses everything that no rule allows, to root as well, to children as
 well, and for good. OWN-DIRECTORY may be read and written, and is where the program starts; READABLE paths may be read
-and executed. It also stops the process from looking into others' memory. Where the kernel has no Landlock,
-`landlock_version` is 0, `--open` starts the program without a fence, and nobody should claim that processes of one user
-are apart.
+and executed. It also stops the process from looking into others' memory and, from Linux 6.12, from signalling them.
+Started by root, it keeps one of root's capabilities (capabilities(7)): to reach its database's socket, which belongs to
+PostgreSQL's account. Where the kernel has no Landlock, `landlock_version` is 0, `--open` starts the program without a
+fence, and nobody should claim that processes of one user are apart.
 """
 
 import ctypes
@@ -18,6 +19,8 @@ _CREATE, _ADD, _RESTRICT = 444, 445, 446  # system calls, the same on every arch
 _ASK_VERSION = 1
 _PATH_BENEATH = 1
 _PR_SET_NO_NEW_PRIVS = 38
+_SCOPES, _SCOPED_VERSION = 1 | 2, 6  # abstract sockets and signals stay among its own
+_CAPSET_VERSION, _CAP_DAC_OVERRIDE = 0x20080522, 1
 # LANDLOCK_ACCESS_FS_* of the first version
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _ALL = (1 << 13) - 1
@@ -26,7 +29,7 @@ _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE
 
 
 class _Ruleset(ctypes.Structure):
-    _fields_ = (("handled", ctypes.c_uint64),)
+    _fields_ = (("handled", ctypes.c_uint64), ("handled_net", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
 
 
 class _PathBeneath(ctypes.Structure):
@@ -42,7 +45,9 @@ def landlock_version() -> int:
 def enclose(own: str, readable: list[str]) -> None:
     """Fence this process in, for good; OSError when the kernel refuses."""
     libc = _libc()
-    ruleset = _call(libc, _CREATE, ctypes.byref(_Ruleset(_ALL)), ctypes.c_size_t(ctypes.sizeof(_Ruleset)), 0)
+    scopes = landlock_version() >= _SCOPED_VERSION
+    wanted, size = _Ruleset(_ALL, 0, _SCOPES if scopes else 0), ctypes.sizeof(_Ruleset) if scopes else 8
+    ruleset = _call(libc, _CREATE, ctypes.byref(wanted), ctypes.c_size_t(size), 0)
     for path, allowed in ((own, _ALL), ("/dev", _READ | _WRITE_FILE), *((each, _READ) for each in readable)):
         try:
             parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -55,6 +60,18 @@ def enclose(own: str, readable: list[str]) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
     _call(libc, _RESTRICT, ruleset, 0)
     os.close(ruleset)
+    _drop_capabilities(libc)
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Root's, but for one; what is given up here does not come back at an exec, since no new privileges do."""
+    if os.geteuid() != 0:
+        return
+    header = (ctypes.c_uint32 * 2)(_CAPSET_VERSION, 0)
+    kept = 1 << _CAP_DAC_OVERRIDE
+    data = (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)  # effective, permitted, inheritable; low and high halves
+    if libc.capset(header, data) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def _libc() -> ctypes.CDLL:

@@ -1,0 +1,121 @@
+"""One nation of few people for every test of it: begun, killed in the midst of its start, and finished by the next one,
+from a shell whose variables name another database."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bus.exchange import load_client_config  # isort: skip - before gRPC
+
+import pytest
+from vn.administrative.v1.administrative_pb2 import ResolveUnitRequest
+from vn.administrative.v1.administrative_pb2_grpc import AdministrativeUnitServiceStub
+from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode, PersonNumber
+from vn.population.v1.population_pb2 import GetPersonRequest
+from vn.population.v1.population_pb2_grpc import PopulationServiceStub
+
+from adapters.administrative.table import load_table
+from adapters.population.generate import DEFAULT_SEED, DEFAULT_YEAR, generate
+from bus.exchange import CallError, connect_blocking
+from bus.nation import places
+from bus.nation.members import BIRTHS, CIVIL_STATUS
+from bus.up.control import ask_supervisor
+from bus.up.layout import Layout
+from bus.up.process import end_supervisor, supervisor_pid
+from tests.bus.cli.conftest import COMMAND, Commands
+from tests.support.joined import wait_until
+
+PEOPLE = 500
+POISON = {
+    "PGHOST": "/nowhere",
+    "PGUSER": "nobody-of-ours",
+    "PGDATABASE": "not-ours",
+    "PGPASSWORD": "secret-of-the-caller",
+    "PGOPTIONS": "-c nonsense=1",
+    "PGSERVICE": "missing",
+    "SECRET_OF_THE_CALLER": "yes",
+}
+"""What the caller's shell says, and no member or server may hear."""
+
+
+@dataclass(frozen=True)
+class LiveNation:
+    """A nation that runs."""
+
+    commands: Commands
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.commands.state)
+
+    def home(self, path: str) -> Path:
+        return places.home(self.layout, path)
+
+    def told(self) -> dict[str, Any]:
+        """What the supervisor says of it."""
+        return dict((ask_supervisor(self.layout) or {}).get("nation") or {})
+
+    def pids(self) -> dict[str, int]:
+        """The members' processes and their server's."""
+        told = self.told()
+        return {path: one["pid"] for path, one in told["members"].items()} | {"postgres": told["postgres"]["pid"]}
+
+    def resolve(self) -> str:
+        """Ask units for a ward as civil status does: how that ended."""
+        code = AdministrativeUnitCode(code_list_version="gso-2025-06", code="00001")
+        return self._ask(
+            lambda channel: AdministrativeUnitServiceStub(channel).ResolveUnit(
+                ResolveUnitRequest(code=code), timeout=10
+            )
+        )
+
+    def person(self) -> str:
+        """Ask population for somebody who is there."""
+        number = next(generate(load_table(), DEFAULT_SEED, PEOPLE, DEFAULT_YEAR)).number
+        request = GetPersonRequest(person_number=PersonNumber(value=number))
+        request.read_mask.paths.append("name")
+        return self._ask(lambda channel: PopulationServiceStub(channel).GetPerson(request, timeout=10))
+
+    def _ask(self, call: Any) -> str:
+        with connect_blocking(load_client_config(self.home(CIVIL_STATUS) / "config.yaml")) as channel:
+            try:
+                call(channel.using(purpose=BIRTHS, case_id="NATION-1"))
+            except CallError as error:
+                return f"{error.code()} {error.reason}"
+        return "answered"
+
+    def answers(self) -> bool:
+        """Whether both registers answer."""
+        return self.resolve() == self.person() == "answered"
+
+
+@pytest.fixture(scope="session")
+def nation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveNation]:
+    state = tmp_path_factory.mktemp("a nation") / "state"
+    found = LiveNation(Commands(state))
+    given = [*COMMAND, "up", "--nation", "--people", str(PEOPLE), "--state", str(state)]
+    starting = subprocess.Popen(given, env=os.environ | POISON, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: any(state.glob("subsystems/gov.m*/config.yaml")), "a member that enrols")
+        pid = supervisor_pid(found.layout)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        starting.communicate(timeout=60)
+        end_supervisor(found.layout, 60.0)
+        ran = subprocess.run(
+            [*COMMAND, "up", "--state", str(state)],
+            env=os.environ | POISON,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        yield found
+    finally:
+        starting.kill()
+        starting.communicate(timeout=60)
+        found.commands.run("down", "--wipe", "--yes", status=None)
