@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import bus.exchange  # noqa: F401  # isort: skip - before anything that imports gRPC
 
+import asyncio
 import subprocess
 import sys
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -37,15 +38,26 @@ from bus.exchange import CallError, connect, load_client_config
 from bus.exchange.channel import Channel
 from pki.files import write_atomic
 
-__all__ = ["GOOD", "OFFICE", "PEOPLE", "PORTAL", "PROVINCE", "Ending", "Services", "ending", "services_running"]
+__all__ = [
+    "GOOD",
+    "OFFICE",
+    "PEOPLE",
+    "PORTAL",
+    "PROVINCE",
+    "Ending",
+    "Services",
+    "answered",
+    "ending",
+    "services_running",
+]
 
 BROKER: Final = "gov/ndc/broker-1"
 PORTAL: Final = "gov/moj/portal"
 PROVINCE: Final = "gov/hanoi/civil-status"
 OFFICE: Final = "gov/mof/tax"
 PEOPLE: Final = 3_000
-START_S: Final = 60.0
 STOP_S: Final = 20.0
+CAP_S: Final = 60.0
 SERVING: Final = {
     "administrative": "gov/moha/units",
     "population": "gov/mps/population",
@@ -94,6 +106,13 @@ async def ending(asked: Awaitable[object]) -> Ending:
     except CallError as error:
         return error.code(), error.meaning.reason if error.meaning else error.details().partition(":")[0]
     return GOOD
+
+
+async def answered(ask: Callable[[], Awaitable[object]]) -> None:
+    """Asks until it is answered: the broker finds a provider that was started again within seconds."""
+    async with asyncio.timeout(CAP_S):
+        while await ending(ask()) != GOOD:  # noqa: ASYNC110 - what is waited for lies in another process
+            await asyncio.sleep(0.1)
 
 
 @dataclass
