@@ -10,7 +10,7 @@ __all__ = ["PROGRAMS"]
 
 def _go(contracts: Path, folder: Path) -> list[str]:
     """Its stubs are made by the recipe of docs/contracts.md."""
-    need("go", "protoc-gen-go", "protoc-gen-go-grpc", KEPT / "go" / "modules")
+    need("go", "protoc-gen-go", "protoc-gen-go-grpc", KEPT / "go" / "ready")
     shutil.copytree(CLIENTS / "go", folder, dirs_exist_ok=True)
     shutil.copy(contracts, folder / "contracts.binpb")
     run(recipe("Go"), folder)
@@ -19,7 +19,7 @@ def _go(contracts: Path, folder: Path) -> list[str]:
 
 
 def _node(contracts: Path, folder: Path) -> list[str]:
-    need("node", NODE_MODULES / "@grpc" / "grpc-js")
+    need("node", KEPT / "node" / "ready")
     shutil.copy(CLIENTS / "node" / "call.mjs", folder)
     (folder / "node_modules").symlink_to(NODE_MODULES)
     return ["node", str(folder / "call.mjs")]

@@ -27,7 +27,7 @@ def contracts(tmp_path: Path) -> Path:
 
 @pytest.mark.soak  # javac takes ten seconds of a core
 def test_java_recipe_makes_stubs_that_compile(contracts: Path, tmp_path: Path) -> None:
-    need("javac", "protoc", "protoc-gen-grpc-java", KEPT / "java" / "libraries")
+    need("javac", "protoc", "protoc-gen-grpc-java", KEPT / "java" / "ready")
     run(recipe("Java"), tmp_path)
     # Only what is ours is compiled as a whole: most of the rest is buf/validate.
     sources = sorted(str(path) for path in (tmp_path / "src" / "org" / "example" / "vn").rglob("*.java"))
@@ -38,7 +38,7 @@ def test_java_recipe_makes_stubs_that_compile(contracts: Path, tmp_path: Path) -
 
 
 def test_typescript_recipe_makes_stubs_that_type_check(contracts: Path, tmp_path: Path) -> None:
-    need("node", "protoc-gen-ts_proto", NODE_MODULES / "typescript")
+    need("node", "protoc-gen-ts_proto", KEPT / "node" / "ready")
     run(recipe("TypeScript"), tmp_path)
     assert (tmp_path / "src" / "vn" / "population" / "v1" / "population.ts").exists()
     (tmp_path / "src" / "caller.ts").write_text(

@@ -23,7 +23,7 @@ _PATH = os.pathsep.join((str(KEPT / "bin"), str(Path(sys.executable).parent), os
 GO_ENVIRONMENT = {
     "GOMODCACHE": str(KEPT / "go" / "modules"),
     "GOCACHE": str(KEPT / "go" / "built"),
-    "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false",
+    "GOFLAGS": "-mod=readonly -modcacherw -trimpath -buildvcs=false",
     "GOPROXY": "off",
     "GOSUMDB": "off",
     "GOTOOLCHAIN": "local",
@@ -38,7 +38,7 @@ def environment(**other: str) -> dict[str, str]:
 
 
 def need(*names: str | Path) -> None:
-    """Skip, saying what is not here: programs by name, folders by path."""
+    """Skip, saying what is not here: programs by name, what `make clients` leaves by path."""
     for name in names:
         here = name.exists() if isinstance(name, Path) else shutil.which(name, path=_PATH)
         if not here:
