@@ -124,6 +124,13 @@ def verify_batch(
     public_key: PublicKey, type_: str, header: bytes, signature: Signature, cache: SignatureCache | None = None
 ) -> None: ...
 
+# --- api_keycache.pxi ---
+
+@final
+class KeyCache:
+    def __init__(self, log2_keys: int) -> None: ...
+    def verify(self, point: bytes, key_id: bytes, message63: bytes, value: bytes) -> bool: ...
+
 # --- api_policy.pxi ---
 
 def siphash(key: bytes, data: bytes) -> int: ...

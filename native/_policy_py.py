@@ -15,9 +15,9 @@ from native.policy_types import PolicyError
 __all__ = ["PolicyView", "build_index", "siphash"]
 
 HEADER = 320
-RECORD_SIZES = (1, 32, 48, 120, 24, 8, 80, 4, 8, 8, 8, 8, 8, 8, 8)
-STRINGS, SUBSYSTEMS, CERTIFICATES, KEYS, METHODS, PURPOSES, GRANTS, LISTS, AGENTS = range(9)
-INDEX_OF = {SUBSYSTEMS: 9, CERTIFICATES: 10, KEYS: 11, METHODS: 12, GRANTS: 13, AGENTS: 14}
+RECORD_SIZES = (1, 32, 48, 120, 24, 8, 56, 4, 8, 24, 8, 8, 8, 8, 8, 8)
+STRINGS, SUBSYSTEMS, CERTIFICATES, KEYS, METHODS, PURPOSES, GRANTS, LISTS, AGENTS, LIMITS = range(10)
+INDEX_OF = {SUBSYSTEMS: 10, CERTIFICATES: 11, KEYS: 12, METHODS: 13, GRANTS: 14, AGENTS: 15}
 SPKI_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
 MASK64 = (1 << 64) - 1
 
@@ -101,7 +101,7 @@ class PolicyView:
         b = self._b
         if len(b) < HEADER:  # (1)
             raise PolicyError("truncated")
-        if b[:8] != b"GVBPOL02":
+        if b[:8] != b"GVBPOL03":
             raise PolicyError("magic")
         if struct.unpack_from("<Q", b, 8)[0] != len(b):
             raise PolicyError("truncated")
@@ -209,8 +209,9 @@ class PolicyView:
         self._check_reference(provider, SUBSYSTEMS)
         self._check_list(methods, methods_n, METHODS)
         self._check_list(purposes, purposes_n, PURPOSES)
-        flags, _, _, reserved = struct.unpack_from("<4I", record, 48)
-        if flags > 1 or reserved:
+        flags, limits = struct.unpack_from("<2I", record, 48)
+        self._check_reference(limits, LIMITS)
+        if flags > 1:
             raise PolicyError("value")
 
     def _check_agent(self, record: bytes) -> None:
@@ -299,7 +300,8 @@ class PolicyView:
         """(id, client, provider, methods, purposes, not-before, not-after, operator made, four limits)."""
         record = self._record(GRANTS, index)
         client, provider, methods, methods_n, purposes, purposes_n = struct.unpack_from("<6I", record, 8)
-        not_before, not_after, flags, rate, burst, _, calls, size = struct.unpack_from("<qq4IQQ", record, 32)
+        not_before, not_after, flags, limits = struct.unpack_from("<qq2I", record, 32)
+        rate, burst, calls, size = struct.unpack("<2I2Q", self._record(LIMITS, limits))
         method_list = [self._u32(LISTS, methods + i, 0) for i in range(methods_n)]
         purpose_list = [
             self._string(self._record(PURPOSES, self._u32(LISTS, purposes + i, 0))) for i in range(purposes_n)

@@ -16,14 +16,15 @@ from native.policy_types import Agent, Certificate, Grant, Method, PolicyError, 
 __all__ = ["TableBuilder"]
 
 _HEADER = 320
-_MAGIC = b"GVBPOL02"
-_SIZES = (1, 32, 48, 120, 24, 8, 80, 4, 8, 8, 8, 8, 8, 8, 8)
+_MAGIC = b"GVBPOL03"
+_SIZES = (1, 32, 48, 120, 24, 8, 56, 4, 8, 24, 8, 8, 8, 8, 8, 8)
 _DIRECTORY = struct.Struct("<QII")
 _SUBSYSTEM = struct.Struct("<8I")
 _CERTIFICATE = struct.Struct("<32sqI4x")
 _KEY = struct.Struct("<32s65s3xIqq")
 _METHOD = struct.Struct("<4Iq")
-_GRANT = struct.Struct("<8Iqq3I4xQQ")
+_GRANT = struct.Struct("<8Iqq2I")
+_LIMITS = struct.Struct("<2I2Q")
 _REFERENCE = struct.Struct("<II")
 _WASTE = 1 << 20
 
@@ -39,6 +40,8 @@ class TableBuilder:
         self._strings, self._lists = Strings(), Lists()
         self._purposes: dict[str, int] = {}
         self._purpose_refs = bytearray()
+        self._limits: dict[tuple[int, int, int, int], int] = {}
+        self._limit_records = bytearray()
         self._method_lists: dict[tuple[str, ...], tuple[int, int]] = {}
         self._purpose_lists: dict[tuple[str, ...], tuple[int, int]] = {}
         some = tables
@@ -54,7 +57,8 @@ class TableBuilder:
     @property
     def wasteful(self) -> bool:
         """Whether so much of it is leftovers that a new builder should be made."""
-        return self._strings.waste > max(_WASTE, len(self._strings.blob) // 4)
+        unused = len(self._limit_records) - _LIMITS.size * len(self._grants)
+        return self._strings.waste > max(_WASTE, len(self._strings.blob) // 4) or unused > _WASTE
 
     def put_subsystem(self, one: Subsystem) -> None:
         """Add, or replace what is said of it; its member stays."""
@@ -107,6 +111,7 @@ class TableBuilder:
         records: list[bytearray] = [each.data for each in several]
         records[4:4] = [self._purpose_refs]
         records[6:6] = [self._lists.data]
+        records.append(self._limit_records)
         sections = [self._strings.blob, *records, *(each.index for each in several)]
         at = _HEADER
         directory: list[bytes] = []
@@ -193,11 +198,16 @@ class TableBuilder:
             g.not_before_ms,
             g.not_after_ms,
             1 if g.operator_made else 0,
-            g.calls_per_second,
-            g.burst,
-            g.calls_per_day,
-            g.bytes_per_day,
+            self._limit(g),
         )
+
+    def _limit(self, g: Grant) -> int:
+        limits = g.calls_per_second, g.burst, g.calls_per_day, g.bytes_per_day
+        number = self._limits.get(limits)
+        if number is None:
+            number = self._limits[limits] = len(self._limits)
+            self._limit_records += _LIMITS.pack(*limits)
+        return number
 
 
 def _number(section: Records, name: str) -> int:

@@ -62,6 +62,7 @@ cdef inline void gb_policy_method_get(const gb_policy* pol, u32 index, gb_method
 cdef inline void gb_policy_grant_get(const gb_policy* pol, u32 index, gb_grant* out) noexcept nogil:
     cdef const u8* record = gb_pol_at(pol, GB_POL_GRANTS, index)
     cdef const u8* lists = pol.section[GB_POL_LISTS].p
+    cdef const u8* limits = gb_pol_at(pol, GB_POL_LIMITS, gb_ld32(record + 52))
     out.id = gb_pol_string(pol, record)
     out.client = gb_ld32(record + 8)
     out.provider = gb_ld32(record + 12)
@@ -72,10 +73,10 @@ cdef inline void gb_policy_grant_get(const gb_policy* pol, u32 index, gb_grant* 
     out.not_before = <i64>gb_ld64(record + 32)
     out.not_after = <i64>gb_ld64(record + 40)
     out.operator_made = (gb_ld32(record + 48) & GB_GRANT_OPERATOR_MADE) != 0
-    out.calls_per_second = gb_ld32(record + 52)
-    out.burst = gb_ld32(record + 56)
-    out.calls_per_day = gb_ld64(record + 64)
-    out.bytes_per_day = gb_ld64(record + 72)
+    out.calls_per_second = gb_ld32(limits)
+    out.burst = gb_ld32(limits + 4)
+    out.calls_per_day = gb_ld64(limits + 8)
+    out.bytes_per_day = gb_ld64(limits + 16)
 
 
 cdef inline u32 gb_policy_grant(const gb_policy* pol, gb_span grant_id) noexcept nogil:

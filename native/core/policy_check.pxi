@@ -48,7 +48,7 @@ cdef inline int gb_pol_layout(gb_policy* pol) noexcept nogil:
     cdef const u8* entry
     if pol.size < GB_POL_HEADER:
         return GB_POLICY_TRUNCATED
-    if memcmp(pol.base, b"GVBPOL02", 8) != 0:
+    if memcmp(pol.base, b"GVBPOL03", 8) != 0:
         return GB_POLICY_MAGIC
     if gb_ld64(pol.base + 8) != pol.size:
         return GB_POLICY_TRUNCATED
@@ -148,7 +148,9 @@ cdef inline int gb_pol_check_grant(const gb_policy* pol, const u8* record) noexc
         bad = gb_pol_check_list(pol, record + 24, GB_POL_PURPOSES)
     if bad:
         return bad
-    return GB_POLICY_VALUE if gb_ld32(record + 48) > 1 or gb_ld32(record + 60) else 0
+    if gb_ld32(record + 52) >= pol.section[GB_POL_LIMITS].n:
+        return GB_POLICY_REFERENCE
+    return GB_POLICY_VALUE if gb_ld32(record + 48) > 1 else 0
 
 
 cdef inline int gb_pol_check_agent(const gb_policy* pol, const u8* record) noexcept nogil:

@@ -3,7 +3,7 @@
 # A subsystem's part holds what it needs to call and to serve, and nobody else's business (protocol.md 9):
 #  1. itself, the brokers, and its member's agents that it is or has, with certificates and keys;
 #  2. the grants that name it, and the subsystem at the other end of each with its keys, no certificates;
-#  3. whom an agent of these pairs carries for, with keys; the methods and purposes of those grants.
+#  3. whom an agent of these pairs carries for, with keys; the methods, purposes and limits of those grants.
 # Records keep the order that they have in the whole; certificates and keys lie by subsystem. The whole was checked; what
 # is cut from it needs no check. The readable definition is native/_policy_cut_py.py.
 # Who needs what is found by lists over the whole, made once (gb_cut_open), so a part costs what it holds.
@@ -21,16 +21,19 @@ cdef struct gb_cut:
     gb_lists keys
     gb_lists certificates
     gb_lists agents
-    u32* subsystem                  # new number, or GB_NONE: of subsystems, methods, purposes
+    u32* subsystem                  # new number, or GB_NONE: of subsystems, methods, purposes, limits
     u32* method
     u32* purpose
+    u32* limit
     u8* connects                    # of a subsystem in the part: its certificates belong to it too
     u32* subsystems                 # in the part, ascending; so are the following
     u32* methods
     u32* purposes
+    u32* limits
     u32 subsystems_n
     u32 methods_n
     u32 purposes_n
+    u32 limits_n
     u8* out
     gb_policy part
 
@@ -86,10 +89,12 @@ cdef inline void gb_cut_close(gb_cut* cut) noexcept nogil:
     free(cut.subsystem)
     free(cut.method)
     free(cut.purpose)
+    free(cut.limit)
     free(cut.connects)
     free(cut.subsystems)
     free(cut.methods)
     free(cut.purposes)
+    free(cut.limits)
     memset(cut, 0, sizeof(gb_cut))
 
 
@@ -97,17 +102,21 @@ cdef inline bint gb_cut_open(gb_cut* cut, const gb_policy* whole) noexcept nogil
     """True, or False when there is no memory, and then nothing to close. `whole` outlives cut."""
     cdef u32 subsystems = whole.section[GB_POL_SUBSYSTEMS].n
     cdef u32 methods = whole.section[GB_POL_METHODS].n, purposes = whole.section[GB_POL_PURPOSES].n
+    cdef u32 limits = whole.section[GB_POL_LIMITS].n
     memset(cut, 0, sizeof(gb_cut))
     cut.whole = whole
     cut.subsystem = gb_cut_marks(subsystems)
     cut.method = gb_cut_marks(methods)
     cut.purpose = gb_cut_marks(purposes)
+    cut.limit = gb_cut_marks(limits)
     cut.connects = <u8*>calloc(<size_t>subsystems + 1, 1)
     cut.subsystems = gb_cut_marks(subsystems)
     cut.methods = gb_cut_marks(methods)
     cut.purposes = gb_cut_marks(purposes)
+    cut.limits = gb_cut_marks(limits)
     if (cut.subsystem != NULL and cut.method != NULL and cut.purpose != NULL and cut.connects != NULL
             and cut.subsystems != NULL and cut.methods != NULL and cut.purposes != NULL
+            and cut.limit != NULL and cut.limits != NULL
             and gb_cut_lists(&cut.grants, whole, GB_POL_GRANTS, 8, 12)
             and gb_cut_lists(&cut.keys, whole, GB_POL_KEYS, 100, -1)
             and gb_cut_lists(&cut.certificates, whole, GB_POL_CERTIFICATES, 40, -1)
@@ -149,6 +158,7 @@ cdef inline void gb_cut_take_grant(gb_cut* cut, const u8* record) noexcept nogil
     cdef u32 i
     gb_cut_take_subsystem(cut, gb_ld32(record + 8), False)
     gb_cut_take_subsystem(cut, gb_ld32(record + 12), False)
+    gb_cut_take(cut.limit, cut.limits, &cut.limits_n, gb_ld32(record + 52))
     for i in range(gb_ld32(record + 20)):
         gb_cut_take(cut.method, cut.methods, &cut.methods_n, gb_ld32(lists + (<size_t>gb_ld32(record + 16) + i) * 4))
     for i in range(gb_ld32(record + 28)):
@@ -171,6 +181,7 @@ cdef inline void gb_cut_choose(gb_cut* cut, u32 reader, const u32* brokers, u32 
     gb_cut_number(cut.subsystem, cut.subsystems, cut.subsystems_n)
     gb_cut_number(cut.method, cut.methods, cut.methods_n)
     gb_cut_number(cut.purpose, cut.purposes, cut.purposes_n)
+    gb_cut_number(cut.limit, cut.limits, cut.limits_n)
 
 
 cdef inline void gb_cut_forget(gb_cut* cut) noexcept nogil:
@@ -183,7 +194,9 @@ cdef inline void gb_cut_forget(gb_cut* cut) noexcept nogil:
         cut.method[cut.methods[i]] = GB_NONE
     for i in range(cut.purposes_n):
         cut.purpose[cut.purposes[i]] = GB_NONE
-    cut.subsystems_n = cut.methods_n = cut.purposes_n = 0
+    for i in range(cut.limits_n):
+        cut.limit[cut.limits[i]] = GB_NONE
+    cut.subsystems_n = cut.methods_n = cut.purposes_n = cut.limits_n = 0
 
 
 cdef inline u32 gb_cut_count(const gb_cut* cut, const gb_lists* lists, bint connecting) noexcept nogil:
@@ -222,6 +235,7 @@ cdef inline size_t gb_cut_plan(gb_cut* cut, u32 reader) noexcept nogil:
     cut.part.section[GB_POL_PURPOSES].n = cut.purposes_n
     cut.part.section[GB_POL_GRANTS].n = cut.grants.at[reader + 1] - cut.grants.at[reader]
     cut.part.section[GB_POL_LISTS].n = lists
+    cut.part.section[GB_POL_LIMITS].n = cut.limits_n
     cut.part.section[GB_POL_AGENTS].n = cut.agents.at[reader + 1] - cut.agents.at[reader]
     for section in range(GB_POL_SUBSYSTEMS, GB_POL_AGENTS + 1):
         if section != GB_POL_PURPOSES and section != GB_POL_LISTS:

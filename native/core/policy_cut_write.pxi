@@ -65,12 +65,13 @@ cdef inline void gb_cut_grants(gb_cut_pen* pen, u32 reader) noexcept nogil:
     for i in range(first, cut.grants.at[reader + 1]):
         to = gb_cut_room(cut, GB_POL_GRANTS, i - first)
         record = gb_pol_at(cut.whole, GB_POL_GRANTS, cut.grants.list[i])
-        memcpy(to, record, 80)
+        memcpy(to, record, 56)
         gb_cut_string(pen, to, record)
         gb_st32(to + 8, cut.subsystem[gb_ld32(record + 8)])
         gb_st32(to + 12, cut.subsystem[gb_ld32(record + 12)])
         gb_cut_list(pen, to + 16, record + 16, cut.method)
         gb_cut_list(pen, to + 24, record + 24, cut.purpose)
+        gb_st32(to + 52, cut.limit[gb_ld32(record + 52)])
 
 
 cdef inline void gb_cut_agents(gb_cut_pen* pen, u32 reader) noexcept nogil:
@@ -107,7 +108,7 @@ cdef inline void gb_cut_write(gb_cut* cut, u32 reader, u8* out, size_t size, con
     cdef int section
     cdef u32 i
     memset(out, 0, size)
-    memcpy(out, b"GVBPOL02", 8)
+    memcpy(out, b"GVBPOL03", 8)
     gb_st64(out + 8, size)
     memcpy(out + 16, seed16, 16)
     cut.part.base = out
@@ -132,6 +133,8 @@ cdef inline void gb_cut_write(gb_cut* cut, u32 reader, u8* out, size_t size, con
     gb_cut_named(&pen, GB_POL_PURPOSES, cut.purposes, cut.purposes_n)
     gb_cut_grants(&pen, reader)
     gb_cut_agents(&pen, reader)
+    for i in range(cut.limits_n):
+        memcpy(gb_cut_room(cut, GB_POL_LIMITS, i), gb_pol_at(cut.whole, GB_POL_LIMITS, cut.limits[i]), 24)
     for section in range(GB_POL_SUBSYSTEMS, GB_POL_AGENTS + 1):
         if section != GB_POL_PURPOSES and section != GB_POL_LISTS:
             gb_cut_index(cut, section)

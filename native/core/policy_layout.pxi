@@ -14,15 +14,16 @@ cdef enum:
     GB_POL_GRANTS = 6
     GB_POL_LISTS = 7
     GB_POL_AGENTS = 8
-    GB_POL_BY_SUBSYSTEM = 9
-    GB_POL_BY_CERTIFICATE = 10
-    GB_POL_BY_KEY = 11
-    GB_POL_BY_METHOD = 12
-    GB_POL_BY_GRANT = 13
-    GB_POL_BY_AGENT = 14
-    GB_POL_SECTIONS = 15
+    GB_POL_LIMITS = 9
+    GB_POL_BY_SUBSYSTEM = 10
+    GB_POL_BY_CERTIFICATE = 11
+    GB_POL_BY_KEY = 12
+    GB_POL_BY_METHOD = 13
+    GB_POL_BY_GRANT = 14
+    GB_POL_BY_AGENT = 15
+    GB_POL_SECTIONS = 16
 
-    GB_POL_HEADER = 320        # magic 8, size 8, seed 16, 15 x (offset u64, count u32, record size u32), zeros
+    GB_POL_HEADER = 320        # magic 8, size 8, seed 16, 16 x (offset u64, count u32, record size u32), zeros
     GB_POL_KINDS_OF_INDEX = 6
 
     GB_SUBSYSTEM_ACTIVE = 1
@@ -97,10 +98,10 @@ cdef inline u32 gb_pol_record_size(int section) noexcept nogil:
         return 48
     if section == GB_POL_KEYS:
         return 120
-    if section == GB_POL_METHODS:
+    if section == GB_POL_METHODS or section == GB_POL_LIMITS:
         return 24
     if section == GB_POL_GRANTS:
-        return 80
+        return 56
     return 4 if section == GB_POL_LISTS else 8
 
 

@@ -233,15 +233,16 @@ cdef size_t make_tables(u8* p, size_t cap) noexcept nogil:
     gb_st32(r + 24, 2)
     gb_st32(r + 28, 1)
     gb_st64(r + 40, 1 if WORLD.revoked & REVOKED_GRANT else <u64>gb_now_ms() + 86400000)
-    gb_st32(r + 52, 1 if WORLD.revoked & LIMIT_RATE else 0)
-    if WORLD.revoked & LIMIT_ONE_MORE:
-        gb_st64(r + 64, WORLD.counted_most + 1)
-    elif WORLD.revoked & LIMIT_USED:
-        gb_st64(r + 64, WORLD.counted_least)
-    gb_st64(r + 72, 1 if WORLD.revoked & LIMIT_BYTES else 0)
     r = put_section(&w, GB_POL_LISTS, 3)
     gb_st32(r + 4, 1)
     put_section(&w, GB_POL_AGENTS, 0)
+    r = put_section(&w, GB_POL_LIMITS, 1)
+    gb_st32(r, 1 if WORLD.revoked & LIMIT_RATE else 0)
+    if WORLD.revoked & LIMIT_ONE_MORE:
+        gb_st64(r + 8, WORLD.counted_most + 1)
+    elif WORLD.revoked & LIMIT_USED:
+        gb_st64(r + 8, WORLD.counted_least)
+    gb_st64(r + 16, 1 if WORLD.revoked & LIMIT_BYTES else 0)
     memset(p + GB_POL_HEADER + w.strings, 0x2e, 448 - w.strings)
     return policy_repair(p, cap)
 

@@ -12,7 +12,7 @@ cdef size_t policy_repair(u8* p, size_t n) noexcept nogil:
     if n < GB_POL_HEADER:
         return n
     memset(&pol, 0, sizeof(pol))
-    memcpy(p, b"GVBPOL02", 8)
+    memcpy(p, b"GVBPOL03", 8)
     memset(p + 32 + 16 * GB_POL_SECTIONS, 0, GB_POL_HEADER - 32 - 16 * GB_POL_SECTIONS)
     pol.seed = p + 16
     for i in range(GB_POL_SECTIONS):

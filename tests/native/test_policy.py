@@ -228,7 +228,7 @@ def test_a_point_off_the_curve_is_refused_though_its_id_is_right() -> None:
     count = struct.unpack_from("<I", tables, 32 + 16 * 3 + 8)[0]
     at = struct.unpack_from("<Q", tables, 32 + 16 * 3)[0]
     ids = [forged[at + 120 * i :][:32] for i in range(count)]
-    index_at = struct.unpack_from("<Q", tables, 32 + 16 * 11)[0]
+    index_at = struct.unpack_from("<Q", tables, 32 + 16 * _policy_py.INDEX_OF[_policy_py.KEYS])[0]
     index = _fast.build_index(SEED, ids)
     forged = forged[:index_at] + index + forged[index_at + len(index) :]
     for view in VIEWS:

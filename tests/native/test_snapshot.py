@@ -125,7 +125,7 @@ def test_other_tables_below_a_signed_header_are_refused(reader: Reader) -> None:
 
 @READERS
 def test_signed_tables_out_of_order_are_refused(reader: Reader) -> None:
-    assert reader(encode_snapshot(b"GVBPOL02" + bytes(400), KEY, **MADE), **FITS) == "tables"
+    assert reader(encode_snapshot(b"GVBPOL03" + bytes(400), KEY, **MADE), **FITS) == "tables"
 
 
 @READERS
