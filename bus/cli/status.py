@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,8 +12,16 @@ from bus.up.report import Part, State, look
 
 __all__ = ["status"]
 
+_SERVING = (State.UP, State.STALE)
 
-def status(state: StateOption = None, as_json: JsonOption = False) -> None:
+
+def status(
+    state: StateOption = None,
+    serving: Annotated[
+        bool, typer.Option("--serving", help="Exit code 0 as long as calls are served: for a container's health check.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show every part: up, or stale since when, and what happens next. Exit code 1 unless all are up."""
     with error_lines():
         layout = layout_of(state)
@@ -25,7 +33,8 @@ def status(state: StateOption = None, as_json: JsonOption = False) -> None:
     else:
         rows = [(one.part, one.state, one.since or "-", _facts(one), one.next or "-") for one in parts]
         print_table(("part", "", "since", "facts", "next"), rows, title=f"{facts.trust_domain} in {layout.state}")
-    if not up:
+    serves = all(one.state in _SERVING for one in parts if one.part.startswith("broker"))
+    if not (serves if serving else up):
         raise typer.Exit(NEGATIVE)
 
 

@@ -86,6 +86,7 @@ def test_second_start_finds_what_the_first_made_until_it_is_wiped(fresh: Command
     assert fresh.json("down")["was_running"] is True
     assert fresh.json("down")["was_running"] is False
     assert fresh.json("status", status=1)["up"] is False
+    fresh.run("status", "--serving", status=1)
     assert "leave the names" in fresh.refused("up", "--trust-domain", "bus.two.example")
     second = fresh.json("up")
     assert (second["trust_domain"], second["address"]) == (first["trust_domain"], first["address"])
@@ -219,6 +220,7 @@ def test_database_that_does_not_start_keeps_no_call_waiting(fresh: Commands) -> 
     up = [name for name, one in parts.items() if one["state"] == "up"]
     assert up == ["supervisor", "broker", "certificates"]
     assert (parts["publisher"]["state"], parts["ledger"]["state"]) == ("stale", "stale")
+    assert fresh.run("status", "--serving").status == 0
     assert "tried again" in parts["registry"]["next"]
     assert "refuses from" in parts["publisher"]["next"]
     assert parts["registry"]["since"] is not None

@@ -1,0 +1,189 @@
+"""deploy/ says what is true of this version: commands, flags, paths, ports; and keeps what it promises of isolation."""
+
+import itertools
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.commands import TyperException, verify_command
+
+TOP = Path(__file__).resolve().parents[2]
+DEPLOY = TOP / "deploy"
+CONTAINERFILE = DEPLOY / "container" / "Containerfile"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+OBJECTS = [one for path in MANIFESTS for one in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+WORKLOADS = [one for one in OBJECTS if one["kind"] == "StatefulSet"]
+WORST_EXPOSURE = 20  # tenths of systemd's own measure: 2.0 is its "OK"
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Each instruction of the container file with its words, continuations joined, comments left out."""
+    lines = [line for line in CONTAINERFILE.read_text("utf-8").splitlines() if not line.lstrip().startswith("#")]
+    text = "\n".join(lines).replace("\\\n", " ")
+    return [
+        (name, " ".join(rest.split())) for name, _, rest in (line.partition(" ") for line in text.splitlines() if line)
+    ]
+
+
+def of(name: str) -> list[str]:
+    return [rest for one, rest in instructions() if one == name]
+
+
+def test_a_flag_or_command_that_is_none_would_be_found() -> None:
+    for wrong in (["up", "--no-such"], ["serve"], ["broker", "start"], ["broker", "run"]):
+        with pytest.raises(TyperException):
+            verify_command(wrong)
+
+
+def test_what_the_image_is_made_of_is_there() -> None:
+    sources = [shlex.split(rest)[:-1] for rest in of("COPY") if not rest.startswith("--from")]
+    for source in itertools.chain(*sources):
+        assert (TOP / source).exists(), source
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=TOP, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    packaged = {path.split("/")[0] for path in tracked if path.endswith(".py") and "/" in path}
+    assert packaged - set(itertools.chain(*sources)) == {"tests", "benchmarks", "tools"} & packaged
+
+
+def test_image_starts_what_the_command_line_has() -> None:
+    (entry,), (command,), (health,) = of("ENTRYPOINT"), of("CMD"), of("HEALTHCHECK")
+    assert json.loads(entry)[-1] == "govbus"
+    verify_command(json.loads(command))
+    program, *arguments = json.loads(health.partition("CMD ")[2])
+    assert program == "govbus"
+    verify_command(arguments)
+
+
+def test_image_runs_as_nobody_special_from_named_versions_and_holds_no_secret() -> None:
+    assert of("USER") == ["10001:10001"]
+    assert {re.fullmatch(r"\S+:(\d+\.\d+\.\d+)-slim-bookworm( AS build)?", one) is not None for one in of("FROM")} == {
+        True
+    }
+    last = [name for name, _ in instructions()][::-1].index("USER")
+    assert all(name not in ("RUN", "COPY", "ADD") for name, _ in instructions()[-last:])
+    assert not of("ARG")
+    assert "gcc" not in CONTAINERFILE.read_text("utf-8").rpartition("\nFROM ")[2]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_unit_starts_what_the_command_line_has_and_keeps_to_its_state(unit: Path) -> None:
+    text = unit.read_text("utf-8")
+    (line,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    program, *arguments = line.split()
+    assert program == "/opt/govbus/.venv/bin/govbus"
+    verify_command(arguments)
+    (state,) = re.findall(r"^StateDirectory=(.*)$", text, re.MULTILINE)
+    assert f"/var/lib/{state}/" in text
+    settings = set(text.splitlines())
+    wanted = {
+        "User=govbus",
+        "ProtectSystem=strict",
+        "NoNewPrivileges=yes",
+        "KillMode=mixed",
+        "UMask=0077",
+        "Restart=always",
+    }
+    assert wanted <= settings
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_systemd_reads_the_unit_and_finds_it_fenced(unit: Path, tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not here")
+    instance = tmp_path / unit.name.replace("@", "@two")
+    # /bin/true stands for a program that this machine need not have; which one is tested above.
+    instance.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text("utf-8"), flags=re.MULTILINE))
+    read = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(instance)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (read.returncode, [line for line in read.stderr.splitlines() if unit.stem.strip("@") in line]) == (0, [])
+    measured = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", f"--threshold={WORST_EXPOSURE}", str(instance)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert measured.returncode == 0, measured.stdout[-2000:] + measured.stderr
+
+
+def containers(workload: dict[str, Any]) -> list[dict[str, Any]]:
+    pod = workload["spec"]["template"]["spec"]
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: str(one["metadata"]["name"]))
+def test_pod_starts_and_asks_what_the_command_line_has(workload: dict[str, Any]) -> None:
+    for container in containers(workload):
+        if "command" in container:  # a shell, for a step that is taken once
+            verify_command(shlex.split(container["command"][2].partition("exec govbus ")[2]))
+            continue
+        verify_command(container["args"])
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            asked = container[probe].get("exec")
+            if asked:
+                assert asked["command"][0] == "govbus"
+                verify_command(asked["command"][1:])
+        named = {one["name"]: one["containerPort"] for one in container["ports"]}
+        told = re.findall(r"--(?:enrol-)?listen=\S+:(\d+)|--metrics=\S+:(\d+)", " ".join(container["args"]))
+        assert {int(one or other) for one, other in told} <= set(named.values())
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: str(one["metadata"]["name"]))
+def test_pod_meets_the_restricted_standard_and_writes_to_its_volumes_only(workload: dict[str, Any]) -> None:
+    """kubernetes.io, Pod Security Standards, "Restricted"."""
+    pod = workload["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    assert all({"emptyDir", "secret"} & one.keys() for one in pod["volumes"])
+    for container in containers(workload):
+        context = container["securityContext"]
+        assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert {"memory"} <= container["resources"]["limits"].keys()
+        assert all("value" not in one for one in container.get("env", []))
+
+
+def test_every_workload_has_its_service_budget_and_network_policy() -> None:
+    found = {(one["kind"], one["metadata"]["name"]) for one in OBJECTS}
+    for workload in WORKLOADS:
+        name, labels = workload["metadata"]["name"], workload["spec"]["template"]["metadata"]["labels"]
+        assert {("Service", name), ("PodDisruptionBudget", name), ("NetworkPolicy", name)} <= found
+        assert workload["spec"]["selector"]["matchLabels"] == labels
+        for one in OBJECTS:
+            if one["metadata"]["name"] == name and one["kind"] in ("PodDisruptionBudget", "NetworkPolicy"):
+                chosen = one["spec"].get("selector") or one["spec"]["podSelector"]
+                assert chosen["matchLabels"] == labels
+            if (one["kind"], one["metadata"]["name"]) == ("Service", name):
+                assert one["spec"]["selector"] == labels
+    everybody = [one for one in OBJECTS if one["kind"] == "NetworkPolicy" and one["spec"]["podSelector"] == {}]
+    assert [one["spec"]["policyTypes"] for one in everybody] == [["Ingress", "Egress"]]
+    assert not [one for one in OBJECTS if one["kind"] == "Secret"]
+    labels = next(one for one in OBJECTS if one["kind"] == "Namespace")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_commands_of_the_readme_are_commands() -> None:
+    text = (DEPLOY / "README.md").read_text("utf-8").replace("\\\n", " ")
+    lines = [line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    told = [re.split(r" -- govbus |/bin/govbus | govbus:0\.1\.0 ", line, maxsplit=1)[1:] for line in lines]
+    commands = [shlex.split(one[0].partition("|")[0]) for one in told if one and one[0] != "."]
+    assert len(commands) >= 5
+    for command in commands:
+        verify_command(command)
+    for path in re.findall(r"deploy/[a-z]+/[\w.-]+\b", text):
+        assert (TOP / path).exists(), path
