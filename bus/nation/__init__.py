@@ -13,5 +13,6 @@
 
 `govbus up --nation` starts it, and every later `govbus up` of the same state directory. Members' programs are processes
 that are met over gRPC only, as everywhere in `bus`. For those who build on a running nation, places and members are all
-that is needed: `home(layout, path)` has a `config.yaml` that `bus.exchange` takes, `socket(layout)` is the portal's.
+that is needed: `home(layout, path)` has a `config.yaml` that `bus.exchange` takes, `portal_socket(layout)` is where
+the portal is met.
 """

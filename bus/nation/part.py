@@ -79,7 +79,7 @@ class NationPart:
                 program,
                 home(layout, program.path),
                 log_file(layout, program.path),
-                arguments=("--people", str(settled.people)) if program.people else (),
+                people=settled.people,
                 variables=variables,
                 token=self._token,
                 provide=self._server.provide,
@@ -98,15 +98,16 @@ class NationPart:
 
     def wait(self, say: Callable[[str], None], is_to_end: Callable[[], bool]) -> None:
         """Until all is ready (3), `is_to_end`, or nothing is to be expected soon; who gets ready is said."""
-        until, told, obstacle = time.monotonic() + _START_SECONDS, 0, ""
+        until, obstacle = time.monotonic() + _START_SECONDS, ""
+        told: set[str] = set()
         while time.monotonic() < until and not is_to_end():
             if (found := self._obstacle or self._server.failure) != obstacle:
                 obstacle = found
                 say(f"nation: tried again every 5 s: {obstacle}" if obstacle else "nation: what was in the way is gone")
-            ready = [member.program.path for member in self.members if member.ready]
-            if len(ready) != told:
-                told = len(ready)
-                say(f"nation: {told} of {len(self.members)} members serve: {', '.join(ready)}")
+            ready = {member.program.path for member in self.members if member.ready}
+            if ready - told:
+                say(f"nation: {len(ready)} of {len(self.members)} members serve, now {', '.join(sorted(ready - told))}")
+                told |= ready
             if all(member.ready or self._is_stuck(member) for member in self.members):
                 break
             time.sleep(_LOOK_SECONDS)

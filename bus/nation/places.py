@@ -7,17 +7,20 @@
               config.yaml, tls, *.pem    made by itself, when it enrols (bus.nation.member)
               snapshot.bin        its part of the policy, delivered by the publisher
               database            0600, where its database is: one libpq conninfo, written before each of its starts
+              portal.sock         the portal's only: where it is met
 """
 
 from pathlib import Path
 from typing import Final
 
+from bus.nation.members import PORTAL
 from bus.up.layout import Layout
 
-__all__ = ["CONFIG", "DATABASE", "home", "log_file", "nation_directory"]
+__all__ = ["CONFIG", "DATABASE", "SOCKET", "home", "log_file", "nation_directory", "portal_socket"]
 
 CONFIG: Final = "config.yaml"
 DATABASE: Final = "database"
+SOCKET: Final = "portal.sock"
 
 
 def nation_directory(layout: Layout) -> Path:
@@ -33,3 +36,8 @@ def home(layout: Layout, path: str) -> Path:
 def log_file(layout: Layout, path: str) -> Path:
     """What a member's process says."""
     return nation_directory(layout) / "logs" / f"{path.replace('/', '.')}.log"
+
+
+def portal_socket(layout: Layout) -> Path:
+    """Where the portal is met, by who may open its home: gRPC without TLS, `unix:PATH`."""
+    return home(layout, PORTAL) / SOCKET

@@ -20,8 +20,8 @@ from cryptography import x509
 from bus.engines.logs import RotatingLog
 from bus.engines.supervisor import Launch, Supervisor
 from bus.nation.behind import environment, fenced
-from bus.nation.members import Program
-from bus.nation.places import CONFIG
+from bus.nation.members import Program, Says
+from bus.nation.places import CONFIG, SOCKET
 from pki.files import ensure_private_directory
 
 __all__ = ["MemberPart"]
@@ -40,14 +40,14 @@ class MemberPart:
         home: Path,
         log: Path,
         *,
-        arguments: tuple[str, ...],
+        people: int,
         variables: dict[str, str],
         token: Callable[[str], str],
         provide: Callable[[str, Path], Path],
     ) -> None:
         """`token`: lets a path enrol. `provide`: the file in its home that names its database. Nothing happens yet."""
         self.program, self.home, self.log = program, home, log
-        self._arguments, self._variables, self._token, self._provide = arguments, variables, token, provide
+        self._people, self._variables, self._token, self._provide = people, variables, token, provide
         self._from = 0
         self.waits = ""
         """Why it was not started; empty when nothing was in the way."""
@@ -79,9 +79,7 @@ class MemberPart:
 
     def _launch(self) -> Launch:
         ensure_private_directory(self.home)
-        arguments = list(self._arguments)
-        if self.program.database:
-            arguments += ["--database", str(self._provide(self.program.path, self.home))]
+        arguments = [word for said in sorted(self.program.told) for word in (str(said), self._value(said))]
         told = environment(self.home) | self._variables
         self._from = self.log.stat().st_size if self.log.exists() else 0
         if self._is_enrolled():
@@ -92,6 +90,13 @@ class MemberPart:
             token = self._token(self.program.path).encode("ascii")
         self.waits = ""
         return Launch(fenced(self.home, [sys.executable, "-I", "-B", *command]), told, stdin=token)
+
+    def _value(self, said: Says) -> str:
+        if said is Says.PEOPLE:
+            return str(self._people)
+        if said is Says.SOCKET:
+            return str(self.home / SOCKET)
+        return str(self._provide(self.program.path, self.home))
 
     def _is_enrolled(self) -> bool:
         """Whether its certificate lasts; one that does not is let go of."""

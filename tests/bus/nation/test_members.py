@@ -2,12 +2,12 @@
 
 from importlib.util import find_spec
 
-from bus.nation.members import CLIENTS, GRANTS, MEMBERS, PROGRAMS
+from bus.nation.members import GRANTS, MEMBERS, PROGRAMS
 
 
 def test_grants_are_between_members_for_methods_that_are_offered() -> None:
     offers = {one.path: one.service for one in PROGRAMS}
-    paths = {*offers, *CLIENTS}
+    paths = set(offers)
     for row in GRANTS:
         assert {row.client, row.provider} <= paths
         assert row.purposes
@@ -16,7 +16,7 @@ def test_grants_are_between_members_for_methods_that_are_offered() -> None:
 
 
 def test_members_are_named_in_both_languages_and_have_programs() -> None:
-    for path in {one.path for one in PROGRAMS} | set(CLIENTS):
+    for path in {one.path for one in PROGRAMS}:
         names = MEMBERS.get(path.rpartition("/")[0], ("given", "at the instance's founding"))
         assert all(names)
     assert all(find_spec(f"{one.module}.__main__") for one in PROGRAMS)
