@@ -110,6 +110,12 @@ def _parts(told: dict[str, Any], ledger: dict[str, Any] | None) -> Iterator[Poin
     up["ledger",] = ledger is not None and not ledger["halted"] and "size" in ledger
     up["registry",] = up["publisher",] = told.get("publisher") is not None and told.get("waiting") is None
     up["enrolment",] = told.get("enrolment") is not None
+    nation = told.get("nation") or {}
+    if nation:
+        members = {f"member {path}": found for path, found in nation["members"].items()}
+        children |= members | {"nation postgres": nation.get("postgres") or {}}
+        up |= {(name,): bool(found.get("serves")) for name, found in members.items()}
+        up["nation postgres",] = bool(children["nation postgres"].get("pid"))
     if told.get("postgres") is None:
         del up["postgres",]  # somebody else's; the registry says whether it answers
     yield Points(PART_UP, {name: int(found) for name, found in up.items()})

@@ -13,6 +13,14 @@ from bus.exchange.tls import TlsError  # noqa: F401  # isort: skip - before gRPC
 
 import grpc
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import (
+    MetricsServiceServicer,
+    add_MetricsServiceServicer_to_server,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -21,6 +29,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     TraceServiceServicer,
     add_TraceServiceServicer_to_server,
 )
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from typer.testing import CliRunner
 
@@ -77,11 +86,26 @@ class Commands:
         return dict(part)
 
 
+class MetricsCollector(MetricsServiceServicer):
+    """Keeps the newest figures that each service sent."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, dict[str, Metric]] = {}
+
+    def Export(self, request: ExportMetricsServiceRequest, context: object) -> ExportMetricsServiceResponse:
+        for part in request.resource_metrics:
+            told = {each.key: each.value.string_value for each in part.resource.attributes}
+            found = self.metrics.setdefault(told["service.name"], {})
+            found.update({metric.name: metric for scope in part.scope_metrics for metric in scope.metrics})
+        return ExportMetricsServiceResponse()
+
+
 class Collector(TraceServiceServicer):
-    """Keeps every span, by the service that sent it."""
+    """Keeps every span, by the service that sent it, and the newest metrics."""
 
     def __init__(self) -> None:
         self.spans: list[tuple[str, Span]] = []
+        self.figures = MetricsCollector()
 
     def Export(self, request: ExportTraceServiceRequest, context: object) -> ExportTraceServiceResponse:
         for part in request.resource_spans:
@@ -100,6 +124,7 @@ def collector() -> Iterator[tuple[str, Collector]]:
     """An OTLP receiver: where it listens, and what it received."""
     received, server = Collector(), grpc.server(ThreadPoolExecutor(2))
     add_TraceServiceServicer_to_server(received, server)  # type: ignore[no-untyped-call]  # generated
+    add_MetricsServiceServicer_to_server(received.figures, server)  # type: ignore[no-untyped-call]  # generated
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield f"127.0.0.1:{port}", received
@@ -117,6 +142,8 @@ def instance(
     tmp_path_factory: pytest.TempPathFactory, collector: tuple[str, Collector], metrics_address: str
 ) -> Iterator[Commands]:
     commands = Commands(tmp_path_factory.mktemp("an instance") / "state")
-    commands.run("up", "--trust-domain", "bus.test.example", "--otlp", collector[0], "--metrics", metrics_address)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "5000")
+        commands.run("up", "--trust-domain", "bus.test.example", "--otlp", collector[0], "--metrics", metrics_address)
     yield commands
     commands.run("down", "--wipe", "--yes")

@@ -25,14 +25,14 @@ from bus.exchange.config import BrokerAddress, ClientConfig
 from bus.exchange.exceptions import KeyNotValid, NoGrant, ResponseSignatureInvalid
 from bus.exchange.metrics_text import prometheus_name
 from bus.up.metrics import MEASURES
-from tests.bus.cli.conftest import Commands
+from tests.bus.cli.conftest import Collector, Commands
 
 TOP = Path(__file__).resolve().parents[3]
 CALLS = 20
 CAP_S = 60.0
 BY_SCRAPER = {"instance", "job"}
 NAME = re.compile(r"\b((?:govbus|rpc|process)_[a-z_]+)(\{[^}]*\})?")
-SECRET = "case-of-mrs-nobody"
+CASE = "case-of-mrs-nobody"
 
 
 @dataclass
@@ -77,7 +77,7 @@ def called(instance: Commands, metrics_address: str) -> tuple[Scrape, Scrape]:
     identity = load_provider_config(home / "config.yaml").identity
     provider, broker = (identity.spiffe_id.replace("/ledger", f"/{name}") for name in ("registry", "broker-1"))
     brokers = (BrokerAddress(broker, instance.part("broker")["facts"]["listen"]),)
-    with connect_blocking(ClientConfig(identity, brokers, purpose="govbus.renewal", case_id=SECRET)) as channel:
+    with connect_blocking(ClientConfig(identity, brokers, purpose="govbus.renewal", case_id=CASE)) as channel:
         stub = renewal_pb2_grpc.RenewalServiceStub(channel.using(provider=provider))
 
         def confirmed() -> bool:
@@ -151,7 +151,7 @@ def test_parts_policy_ledger_and_keys_are_told(called: tuple[Scrape, Scrape]) ->
 
 def test_labels_are_few_and_nothing_of_a_call_is_in_them(called: tuple[Scrape, Scrape]) -> None:
     _, after = called
-    for secret in (SECRET, "other.purpose", "govbus.renewal", "no-such-grant"):
+    for secret in (CASE, "other.purpose", "govbus.renewal", "no-such-grant"):
         assert secret not in after.text
     allowed = {prometheus_name(one, "gauge", "") for measure in MEASURES for one in measure.attributes}
     allowed |= {"rpc_method", "rpc_response_status_code", "rpc_system_name", "govbus_reason", "govbus_side", "le"}
@@ -201,6 +201,28 @@ def _expressions(document: object) -> list[str]:
         found = [document["expr"]] if isinstance(document.get("expr"), str) else []
         return found + [one for value in document.values() for one in _expressions(value)]
     return [one for value in document for one in _expressions(value)] if isinstance(document, list) else []
+
+
+def test_collector_is_sent_what_is_scraped(
+    called: tuple[Scrape, Scrape], collector: tuple[str, Collector], instance: Commands
+) -> None:
+    _, after = called
+    calls = after.value("govbus_gate_calls_total", govbus_outcome="done")
+
+    def sent() -> bool:
+        found = collector[1].figures.metrics.get("govbus-registry", {})
+        if "govbus.gate.calls" not in found or "rpc.server.call.duration" not in found:
+            return False
+        points = found["govbus.gate.calls"].sum.data_points
+        told = [one.as_double for one in points if any(each.value.string_value == "done" for each in one.attributes)]
+        latency = found["govbus.gate.provider.duration"].histogram.data_points
+        return sum(told) >= calls and sum(one.count for one in latency) >= CALLS
+
+    wait_until(sent)
+    found = collector[1].figures.metrics["govbus-registry"]
+    assert {measure.name for measure in MEASURES} <= set(found)
+    assert found["govbus.gate.calls"].sum.is_monotonic
+    assert found["govbus.gate.duration"].unit == "s"
 
 
 def test_promtool_finds_nothing_wrong(called: tuple[Scrape, Scrape]) -> None:
