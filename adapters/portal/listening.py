@@ -2,7 +2,8 @@
 
 1. The file is 0600 from its first moment, in a folder that is 0700: others never reach it.
 2. What a killed portal left there is removed; a socket that somebody listens at, or a file of another kind, is not.
-3. A path that does not fit into a socket's address (107 bytes) is told before anything starts.
+3. grpc.health.v1.Health answers there, too.
+4. A path that does not fit into a socket's address (107 bytes) is told before anything starts.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Final
 
 import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # no stubs are locked for it
+from vn.portal.v1.portal_pb2 import DESCRIPTOR
 from vn.portal.v1.portal_pb2_grpc import PortalServiceServicer, add_PortalServiceServicer_to_server
 
 from pki.files import ensure_private_directory
@@ -53,8 +56,11 @@ def free_socket(path: Path) -> Path:
 
 async def serve_at(path: Path, servicer: PortalServiceServicer) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Says on standard output when and where it listens."""
-    server = grpc.aio.server()
+    server, found = grpc.aio.server(), health.aio.HealthServicer()
     add_PortalServiceServicer_to_server(servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(found, server)
+    for service in ("", DESCRIPTOR.services_by_name["PortalService"].full_name):
+        await found.set(service, health_pb2.HealthCheckResponse.SERVING)
     before = os.umask(0o177)
     try:
         server.add_insecure_port(f"unix:{path}")
@@ -69,4 +75,5 @@ async def serve_at(path: Path, servicer: PortalServiceServicer) -> None:
     try:
         await told.wait()
     finally:
+        await found.enter_graceful_shutdown()
         await server.stop(_GRACE_S)

@@ -12,6 +12,7 @@ from vn.portal.v1.portal_pb2_grpc import PortalServiceServicer
 
 from adapters.portal.archive import Archive
 from adapters.portal.birth import Birth
+from adapters.refusals import Refusal, refuse
 from adapters.source import Context
 from bus.exchange.channel import Channel
 from bus.exchange.refusal import RequestRefused
@@ -19,6 +20,13 @@ from bus.exchange.validation import verify_rules
 from pki.identity import SubsystemId
 
 __all__ = ["Portal"]
+
+
+HOME_UNUSABLE = Refusal(
+    grpc.StatusCode.UNAVAILABLE,
+    "HOME_UNUSABLE",
+    "the portal cannot keep evidence in its home; look at its disk and rights, then send it again: nothing is done twice",
+)
 
 
 class Portal(PortalServiceServicer):
@@ -39,5 +47,8 @@ class Portal(PortalServiceServicer):
             text = f"{refused.reason}: {refused.metadata['field']} breaks its rule; see the contract"
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
         asking = Asking(self._channel, self._portal, self._archive, self._new_case())
-        async for event in Birth(request, asking, self._archive).events():
-            yield event
+        try:
+            async for event in Birth(request, asking, self._archive).events():
+                yield event
+        except OSError:
+            await refuse(context, HOME_UNUSABLE)

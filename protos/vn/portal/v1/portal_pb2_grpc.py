@@ -54,7 +54,8 @@ class PortalServiceServicer:
         Whoever may open the portal's socket may call; there is no other guard.
         Calling again with the same birth notice number continues what was begun:
         no step happens twice.
-        INVALID_ARGUMENT: a field breaks its rule.
+        INVALID_ARGUMENT: a field breaks its rule. UNAVAILABLE: the portal cannot
+        keep evidence in its home.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

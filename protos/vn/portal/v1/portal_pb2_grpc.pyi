@@ -47,7 +47,8 @@ class PortalServiceStub:
     Whoever may open the portal's socket may call; there is no other guard.
     Calling again with the same birth notice number continues what was begun:
     no step happens twice.
-    INVALID_ARGUMENT: a field breaks its rule.
+    INVALID_ARGUMENT: a field breaks its rule. UNAVAILABLE: the portal cannot
+    keep evidence in its home.
     """
 
 @_typing.type_check_only
@@ -63,7 +64,8 @@ class PortalServiceAsyncStub(PortalServiceStub):
     Whoever may open the portal's socket may call; there is no other guard.
     Calling again with the same birth notice number continues what was begun:
     no step happens twice.
-    INVALID_ARGUMENT: a field breaks its rule.
+    INVALID_ARGUMENT: a field breaks its rule. UNAVAILABLE: the portal cannot
+    keep evidence in its home.
     """
 
 class PortalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -82,7 +84,8 @@ class PortalServiceServicer(metaclass=_abc_1.ABCMeta):
         Whoever may open the portal's socket may call; there is no other guard.
         Calling again with the same birth notice number continues what was begun:
         no step happens twice.
-        INVALID_ARGUMENT: a field breaks its rule.
+        INVALID_ARGUMENT: a field breaks its rule. UNAVAILABLE: the portal cannot
+        keep evidence in its home.
         """
 
 def add_PortalServiceServicer_to_server(servicer: PortalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
