@@ -66,9 +66,7 @@ _ROWS: Final = (
     _row("govbusboot_journal_cpu_us", _C, "journal.cpu", "s", "Processor time of the journal's threads", _US),
     _row("govbusboot_journal_queued", _G, "journal.queued", "{record}", "Records that wait for the next group"),
     _row("govbusboot_journal_open_intents", _G, "journal.open", "{call}", "Calls whose outcome is to come"),
-    _row(
-        "govbusboot_journal_room_bytes", _G, "journal.room", "By", "Reserved on the disk for calls to come"
-    ),
+    _row("govbusboot_journal_room_bytes", _G, "journal.room", "By", "Reserved on the disk for calls to come"),
     _row("govbusboot_journal_commit_us", _G, "journal.commit", "s", "Write and sync of the last group", _US),
     _row("govbusboot_journal_broken", _G, "journal.broken", "{journal}", "1: no call is admitted until a restart"),
     _row("http_downstream_cx_active", _G, "connections", "{connection}", "Open connections of clients"),
