@@ -25,7 +25,7 @@ __all__ = ["Portal"]
 HOME_UNUSABLE = Refusal(
     grpc.StatusCode.UNAVAILABLE,
     "HOME_UNUSABLE",
-    "the portal cannot keep evidence in its home; look at its disk and rights, then send it again: nothing is done twice",
+    "the portal cannot keep evidence in its home; look at disk and rights, then send it again, nothing happens twice",
 )
 
 
