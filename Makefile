@@ -7,6 +7,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 SECONDS := 60
+# Most tests wait for something rather than compute; WORKERS=0 is one process.
+WORKERS := 2
 
 .PHONY: help env demo test lint bench soak fuzz docs clients generate lock release-baseline jaeger clean
 
@@ -20,7 +22,7 @@ demo: env ## real calls between three ministries, attacks included
 	@.venv/bin/govbus demo
 
 test: env ## every test except the long runs
-	@$(PY) -m pytest -q
+	@$(PY) -m pytest -q $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS))
 
 soak: env ## the long runs
 	@$(PY) -m pytest -q -m soak

@@ -50,7 +50,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 @pytest.fixture(scope="session")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -> Iterator[Elsewhere]:
     """An instance that others have joined by token, from homes that no publisher reaches."""
-    with running_elsewhere(tmp_path_factory.mktemp("elsewhere"), postgres_server.database("elsewhere")) as found:
+    with running_elsewhere(tmp_path_factory.mktemp("elsewhere"), postgres_server.database("joined_elsewhere")) as found:
         yield found
 
 

@@ -55,7 +55,7 @@ RECORDED = range(7, 11)
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], *, seconds: float = 10.0) -> T:
+def eventually(look: Callable[[], T], *, seconds: float = 60.0) -> T:
     """What `look` gives, once it is true."""
     until = time.monotonic() + seconds
     while not (found := look()):
