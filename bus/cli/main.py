@@ -4,6 +4,7 @@ Holds the table of commands and nothing else. Each lives in a module of its own,
 imported: a program that asks twice a second should not load a gRPC server to read the registry.
 """
 
+import os
 import select
 import sys
 from functools import cache
@@ -79,6 +80,7 @@ def __getattr__(name: str) -> typer.Typer:
 
 def main() -> None:
     """Run the command line. A reader that has enough (`| head`) is no failure."""
+    os.umask(os.umask(0o077) & 0o077)  # whoever's it is: what we make, its owner may use
     asked = sys.argv[1] if len(sys.argv) > 1 else None
     known = asked in _GROUPS or asked in _COMMANDS or asked == "version"
     try:

@@ -17,6 +17,7 @@ from bus.nation.settled import DEFAULT_PEOPLE, FEWEST_PEOPLE, MOST_PEOPLE
 from bus.up.background import Started
 from bus.up.layout import BROKER, TRUST_DOMAIN, Facts, Layout, default_state
 from bus.up.options import Options
+from bus.up.preflight import verify_state
 from bus.up.process import AlreadyRunning, end_supervisor, guardian_pid, supervisor_pid
 from bus.up.wipe import is_wipeable
 from bus.up.wipe import wipe as wipe_instance
@@ -115,6 +116,7 @@ def up(
             nation=nation,
             people=people,
         )
+        verify_state(layout)
         if supervisor_pid(layout) is not None or guardian_pid(layout) is not None:
             raise AlreadyRunning(layout)
         told, started = _Teller(as_json), Started(layout, options, tethered=foreground)

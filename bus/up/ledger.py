@@ -104,9 +104,7 @@ class LedgerPart:
     def _prepare(self) -> Launch:
         command = [sys.executable, "-I", "-m", "bus.up.ledger_process", str(self._layout.state)]
         environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
-        if self._layout.database_url.exists():
-            environment |= libpq_variables()
-        return Launch(command, environment)
+        return Launch(command, {**environment, **libpq_variables()})  # our own PostgreSQL ignores them there, too
 
     def _probe(self) -> bool:
         told: dict[str, Any] | None = ask(self._home)

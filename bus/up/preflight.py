@@ -1,11 +1,35 @@
-"""What is found wrong before a first start leaves anything behind: an address that nobody can listen on here."""
+"""What is found wrong before a start leaves anything behind: a directory, an address."""
 
+import os
 import socket
+import tempfile
 
 from bus.edge.endpoint import Endpoint
 from bus.engines.supervisor import EngineError
+from bus.up.layout import Layout
+from pki.files import FilePermissionError, ensure_private_directory
 
-__all__ = ["verify_listen"]
+__all__ = ["verify_listen", "verify_state"]
+
+_TRIED_BYTES = 1 << 20
+
+
+def verify_state(layout: Layout) -> None:
+    """Make the state directory; EngineError where nothing can be written in it, FilePermissionError if it is shared."""
+    try:
+        for directory in (layout.state, layout.supervisor):
+            ensure_private_directory(directory)
+        with tempfile.TemporaryFile(dir=layout.supervisor) as tried:
+            tried.write(bytes(_TRIED_BYTES))
+            tried.flush()
+            os.fsync(tried.fileno())
+    except FilePermissionError:
+        raise
+    except OSError as error:
+        why = "there is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise EngineError(
+            f"{layout.state} cannot be the instance's directory ({why}); mend that, or name another one with --state"
+        ) from error
 
 
 def verify_listen(option: str, listen: Endpoint) -> None:

@@ -253,12 +253,13 @@ class RegistryParts:
 
     def _start_database(self, parts: contextlib.ExitStack, seconds: float) -> DatabaseServer:
         layout, url = self._layout, self._options.database_url
-        if url is not None:
-            write_atomic(layout.database_url, url.encode())
-        if layout.database_url.exists():
+        if url is not None or layout.database_url.exists():
             self._say("database: the server behind --database-url")
-            server = ExternalPostgres(read_private(layout.database_url).decode(), layout.state)
-            return parts.enter_context(server)
+            server = ExternalPostgres(url or read_private(layout.database_url).decode(), layout.state)
+            parts.enter_context(server)
+            if url is not None:  # kept when it was seen to be one
+                write_atomic(layout.database_url, url.encode())
+            return server
         self._say("PostgreSQL")
         self._postgres = postgres = Postgres(layout.state)
         parts.callback(postgres.stop)
