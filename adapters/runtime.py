@@ -46,7 +46,9 @@ __all__ = [
     "answered_by_provider",
     "argument_parser",
     "asking_for",
+    "asking_in",
     "calling",
+    "case_served",
     "fixed_text",
     "load_database",
     "program",
@@ -130,3 +132,17 @@ def asking_for(purpose: str) -> Callable[[_Context], AbstractContextManager[None
         return call_context(purpose=purpose, case_id=govbus_call().case_id or None)
 
     return scope
+
+
+def asking_in(purpose: str) -> Callable[[str], AbstractContextManager[None]]:
+    """For the block: calls to other registers say this purpose and the case id that is given, none if it is empty."""
+
+    def scope(case_id: str) -> AbstractContextManager[None]:
+        return call_context(purpose=purpose, case_id=case_id or None)
+
+    return scope
+
+
+def case_served() -> str:
+    """The case id of the call being served, empty without one."""
+    return govbus_call().case_id

@@ -1,15 +1,17 @@
 """`python -m adapters.civilstatus --config FILE --database FILE`: keep the book of births until told to stop.
 
-The file needs both parts: `provider`, to serve, and `client`, with grants for the administrative units and population
-that are given for the purpose civil.birth.
+The file needs both parts: `provider`, to serve, and `client`, with grants for the administrative units, population and
+the central store that are given for the purpose civil.birth. Several may run, each with a database of its own: that of
+a ministry, that of a province.
 """
 
 from __future__ import annotations
 
 from adapters.runtime import (  # isort: skip - first, before anything that imports gRPC
     argument_parser,
-    asking_for,
+    asking_in,
     calling,
+    case_served,
     load_database,
     program,
     serve_until_told,
@@ -20,8 +22,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vn.civilstatus.v1.civilstatus_pb2_grpc import add_CivilStatusServiceServicer_to_server
+from vn.store.v1.store_pb2_grpc import StoreServiceStub
 
 from adapters.civilstatus.book import BirthBook
+from adapters.civilstatus.deposits import Deposits
 from adapters.civilstatus.registers import Registers
 from adapters.civilstatus.service import CivilStatus
 
@@ -36,8 +40,10 @@ def main(arguments: list[str]) -> int:
 
 async def _serve(config: Path, book: BirthBook) -> None:
     async with calling(config) as channel:
-        servicer = CivilStatus(book, Registers.on(channel), asking_for(PURPOSE), lambda: datetime.now(UTC))
-        await serve_until_told(config, (add_CivilStatusServiceServicer_to_server, servicer), source=book)
+        scope = asking_in(PURPOSE)
+        servicer = CivilStatus(book, Registers.on(channel), case_served, scope, lambda: datetime.now(UTC))
+        deposits = Deposits(book, StoreServiceStub(channel), scope)
+        await serve_until_told(config, (add_CivilStatusServiceServicer_to_server, servicer), source=deposits)
 
 
 if __name__ == "__main__":

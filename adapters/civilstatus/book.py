@@ -7,19 +7,23 @@ What it promises to the service above it:
 2. A notice has at most one entry. Entering it again with the same content returns the certificate as first issued;
    with other content both methods raise NoticeConflict.
 3. Numbers of a ward and year are 1, 2, 3 ... without a gap, in order of entry.
+4. With the entry the certificate is posted to the central store (outbox.py), in the same transaction.
 
 Certificates are kept as issued, as bytes the book does not look into.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
+from adapters.civilstatus.outbox import OUTBOX, Letter, post
 from adapters.source import Context, Row, Told
 from adapters.sql import Connection, Schema, SqlStore, Statement
+from adapters.sql.transactions import Work
 
 __all__ = ["BirthBook", "BirthEntry", "NoticeConflict"]
 
@@ -39,6 +43,7 @@ SCHEMA = Schema(
             PRIMARY KEY (ward, year, serial)
         );
         """,
+        OUTBOX,
     ),
 )
 BY_NOTICE = Statement("birth.by_notice", "SELECT content, certificate FROM birth WHERE notice = %(notice)s")
@@ -54,6 +59,8 @@ _NEXT: Final = (
 )
 _INSERT: Final = "INSERT INTO birth VALUES (%s, %s, %s, %s, %s, %s)"
 
+_T = TypeVar("_T")
+
 
 class NoticeConflict(Exception):
     """The birth notice was entered before with other content."""
@@ -67,6 +74,8 @@ class BirthEntry:
     content: bytes  # everything the client said, to tell a repetition from a contradiction
     ward: str  # code in the current list
     year: int  # of registration
+    case_id: str = ""  # in which it was registered
+    traceparent: str = ""  # of the call that registered it
 
 
 class BirthBook:
@@ -74,6 +83,8 @@ class BirthBook:
 
     def __init__(self, dsn: str) -> None:
         self._store = SqlStore(BY_NOTICE, BY_NUMBER, dsn=dsn, schema=SCHEMA)
+        self.entered = asyncio.Event()
+        """Set by each entry, for whoever brings certificates to the store."""
 
     @asynccontextmanager
     async def running(self, told: Told) -> AsyncIterator[None]:
@@ -100,7 +111,13 @@ class BirthBook:
             found = await (await connection.execute(BY_NOTICE.text, {"notice": entry.notice})).fetchone()
             return _certificate(found, entry.content) or await _enter(connection, entry, issue)
 
-        return await self._store.write(context, "birth.enter", enter)
+        certificate = await self._store.write(context, "birth.enter", enter)
+        self.entered.set()
+        return certificate
+
+    async def do(self, work: Work[_T]) -> _T:
+        """As SqlStore.do, for whoever brings certificates to the store."""
+        return await self._store.do(work)
 
 
 def _certificate(row: Row | None, content: bytes) -> bytes | None:
@@ -116,4 +133,5 @@ async def _enter(connection: Connection, entry: BirthEntry, issue: Callable[[str
     certificate = issue(f"{entry.ward}-{entry.year:04d}-{serial:06d}")
     values = (entry.ward, entry.year, serial, entry.notice, entry.content, certificate)
     await connection.execute(_INSERT, values)
+    await post(connection, Letter(entry.ward, entry.year, serial, entry.case_id, entry.traceparent, certificate))
     return certificate

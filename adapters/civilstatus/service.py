@@ -5,7 +5,7 @@
    stored or told to anybody yet.
 3. The parents' names, from the population register.
 4. The child's number, from the population register.
-5. The entry, durable; then the certificate.
+5. The entry, durable; then the certificate. Its copy for the central store goes its own way (deposits.py).
 
 A crash or a silent register after any step leaves nothing half done that
 matters: the client repeats, step 4 answers the same number for the same
@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import grpc
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from vn.administrative.v1.administrative_pb2 import UNIT_LEVEL_WARD, AdministrativeUnit, ResolveUnitResponse
 from vn.civilstatus.v1 import civilstatus_pb2 as pb
 from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceServicer
@@ -46,27 +47,32 @@ REGISTRATION_UNKNOWN = Refusal(
     grpc.StatusCode.NOT_FOUND, "REGISTRATION_UNKNOWN", "no birth has this registration number; check it on the paper"
 )
 
+_propagator = TraceContextTextMapPropagator()
 _Context = grpc.aio.ServicerContext[Any, Any]
-Scope = Callable[[_Context], AbstractContextManager[None]]
+Scope = Callable[[str], AbstractContextManager[None]]
 
 
 class CivilStatus(CivilStatusServiceServicer):
     """The servicer.
 
-    `scope` makes the calls to other registers carry the purpose and case of the call being served; `now` is the
-    time in UTC.
+    `case` is that of the call being served, `scope` makes the calls to other registers carry the purpose and that case;
+    `now` is the time in UTC.
     """
 
-    def __init__(self, book: BirthBook, registers: Registers, scope: Scope, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, book: BirthBook, registers: Registers, case: Callable[[], str], scope: Scope, now: Callable[[], datetime]
+    ) -> None:
         self._book = book
         self._registers = registers
+        self._case = case
         self._scope = scope
         self._now = now
 
     async def RegisterBirth(self, request: pb.RegisterBirthRequest, context: _Context) -> pb.RegisterBirthResponse:
         try:
-            with self._scope(context):
-                return await self._register(request, context)
+            case_id = self._case()
+            with self._scope(case_id):
+                return await self._register(request, case_id, context)
         except NoticeConflict:
             await refuse(context, NOTICE_CONFLICT)
         except CannotRegister as no:
@@ -80,7 +86,9 @@ class CivilStatus(CivilStatusServiceServicer):
             await refuse(context, REGISTRATION_UNKNOWN)
         return pb.GetBirthCertificateResponse(certificate=pb.BirthCertificate.FromString(issued))
 
-    async def _register(self, birth: pb.RegisterBirthRequest, context: _Context) -> pb.RegisterBirthResponse:
+    async def _register(
+        self, birth: pb.RegisterBirthRequest, case_id: str, context: _Context
+    ) -> pb.RegisterBirthResponse:
         content = _content(birth)
         if issued := await self._book.find(context, birth.birth_notice_number, content):  # (1)
             return _certified(issued)
@@ -95,7 +103,10 @@ class CivilStatus(CivilStatusServiceServicer):
         ward = _only_ward(resolved)
         parents = await self._registers.parents(birth)  # (3)
         number = await self._registers.number_for_newborn(birth, ward.code)  # (4)
-        entry = BirthEntry(birth.birth_notice_number, content, ward.code.code, today.year)
+        traced: dict[str, str] = {}
+        _propagator.inject(traced)
+        traceparent = traced.get("traceparent", "")
+        entry = BirthEntry(birth.birth_notice_number, content, ward.code.code, today.year, case_id, traceparent)
 
         def issue(registration_number: str) -> bytes:
             return _issue(birth, registration_number, ward, parents, number, now)

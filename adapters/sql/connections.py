@@ -22,7 +22,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from adapters.source import Told
-from adapters.sql.patience import Patience
+from adapters.sql.patience import Patience, end_task
 
 __all__ = ["Connections", "DatabaseAway"]
 
@@ -77,9 +77,7 @@ class Connections:
         try:
             yield
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            await end_task(watching)
             await self._close()
             await self._patience.end()
 

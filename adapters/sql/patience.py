@@ -11,11 +11,22 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
-__all__ = ["Patience"]
+__all__ = ["Patience", "end_task"]
 
 LAST_S: Final = 1.0
+AGAIN_S: Final = 0.1
 
 _T = TypeVar("_T")
+
+
+async def end_task(task: asyncio.Task[Any]) -> None:
+    """Cancel until it has ended: before Python 3.12, asyncio.wait_for (psycopg's, too) drops a cancellation that comes
+    in the moment in which what it waits for is there."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=AGAIN_S)
+    if not task.cancelled():
+        task.result()  # what it failed of
 
 
 class Patience:

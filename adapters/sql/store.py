@@ -48,9 +48,9 @@ class SqlStore(SqlSource):
         """What `work` returns, durable, within the call's time; what the database cannot do ends the call."""
         return await self._transactions.answer(context, name, work, writes=True)
 
-    async def do(self, name: str, work: Work[_T]) -> _T:
+    async def do(self, work: Work[_T]) -> _T:
         """As `write`, for a task of the program itself; transactions.FAULTS are raised."""
-        return await self._transactions.do(name, work)
+        return await self._transactions.do(work)
 
     async def _prepare(self, connection: Connection) -> None:
         async with connection.transaction():

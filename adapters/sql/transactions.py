@@ -5,7 +5,7 @@
 2. What was written is on the disk before it is acknowledged (synchronous_commit), whatever the server's default.
 3. A transaction whose connection broke is taken again, once, on another one. It may have been committed by then:
    what writes has to recognise its own earlier effect.
-4. Each is one span below the call's, with its name: no value, no wording, no text of an error.
+4. Each that is for a call is one span below the call's, with its name: no value, no wording, no text of an error.
 """
 
 from __future__ import annotations
@@ -116,10 +116,9 @@ class Transactions:
                     raise
         return await refuse(context, refusal)
 
-    async def do(self, name: str, work: Work[_T]) -> _T:
-        """What `work` returns, for a task of the program itself, which may write. FAULTS are raised."""
-        with _span(name):
-            return await self._within(self._longest_s, work, writes=True)
+    async def do(self, work: Work[_T]) -> _T:
+        """What `work` returns, for a task of the program itself, which may write; FAULTS are raised. Not traced."""
+        return await self._within(self._longest_s, work, writes=True)
 
     async def _within(self, left: float, work: Work[_T], writes: bool) -> _T:
         """The server has until the reserve begins; only one that does not keep to that is left at its half."""

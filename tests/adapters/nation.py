@@ -1,4 +1,4 @@
-"""The three adapters as three processes of a real instance: own keys each, own database each, a broker between them.
+"""Four adapters as four processes of a real instance: own keys each, own database each, a broker between them.
 
 The broker is the real one, or, where a test must see the headers that pass, the benchmark's forwarder in Python, which
 speaks the whole protocol.
@@ -21,6 +21,7 @@ import yaml
 from vn.administrative.v1 import administrative_pb2
 from vn.civilstatus.v1 import civilstatus_pb2
 from vn.population.v1 import population_pb2
+from vn.store.v1 import store_pb2
 
 from benchmarks.python_forwarder import BrokerSetup, Pairs, PythonBroker
 from bus.edge.endpoint import Endpoint
@@ -42,7 +43,9 @@ ADAPTERS = {
     "administrative": "gov/moha/units",
     "population": "gov/mps/population",
     "civilstatus": "gov/moj/civil-status",
+    "store": "gov/ndc/store",
 }
+CONTRACTS = (administrative_pb2, population_pb2, civilstatus_pb2, store_pb2)
 PURPOSE = "civil.birth"
 PEOPLE = 2_000
 START_S = 60.0
@@ -51,8 +54,8 @@ _numbers = itertools.count(1)
 
 
 def nation() -> Nation:
-    """The portal may ask civil status; civil status may ask the two registers, no more of them than it needs."""
-    units, population, civil_status = ADAPTERS.values()
+    """The portal may ask civil status, which may ask two registers and the store, no more of them than it needs."""
+    units, population, civil_status, store = ADAPTERS.values()
     newborn = [f"/vn.population.v1.PopulationService/{name}" for name in ("GetPerson", "RegisterNewborn")]
     resolve = "/vn.administrative.v1.AdministrativeUnitService/ResolveUnit"
     births = "/vn.civilstatus.v1.CivilStatusService/*"
@@ -63,9 +66,10 @@ def nation() -> Nation:
         grants=(
             GrantPlan("grant-births", PORTAL, civil_status, (births,), (PURPOSE,)),
             GrantPlan("grant-wards", civil_status, units, (resolve,), (PURPOSE,)),
+            GrantPlan("grant-keep", civil_status, store, ("/vn.store.v1.StoreService/Put",), (PURPOSE,)),
             GrantPlan("grant-newborn", civil_status, population, tuple(newborn), (PURPOSE,)),
         ),
-        contracts=contract_image(module.DESCRIPTOR for module in (administrative_pb2, population_pb2, civilstatus_pb2)),
+        contracts=contract_image(module.DESCRIPTOR for module in CONTRACTS),
     )
 
 
@@ -120,7 +124,7 @@ class Running:
 async def running(
     folder: Path, server: Postgres, *, watching: bool = False, collector: Endpoint | None = None
 ) -> AsyncIterator[Running]:
-    """Instance, broker, portal and all three adapters; spans of broker and adapters go to the collector."""
+    """Instance, broker, portal and all adapters; spans of broker and adapters go to the collector."""
     instance = make_instance(folder / "an instance", nation(), now=datetime.now(UTC))
     environment = {}
     if collector is not None:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 Couple = tuple[PersonRecord, PersonRecord]
 NOW = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)  # the 21st already in Viet Nam
 
+CASE = "2026-0021"
+
 SPLIT_WARD = AdministrativeUnitCode(code_list_version=OLD_LIST, code="00073")
 OLD_WARD = AdministrativeUnitCode(code_list_version=OLD_LIST, code="00013")  # Phường Quán Thánh, today part of Ba Đình
 
@@ -68,6 +70,7 @@ def pages(used_book: Database) -> Database:
     """An empty book."""
     with used_book.connect() as connection:
         if connection.execute("SELECT to_regclass('birth')").fetchone() != (None,):
+            connection.execute("DELETE FROM outbox")
             connection.execute("DELETE FROM birth")
             connection.execute("DELETE FROM last_number")
     return used_book
@@ -94,7 +97,7 @@ async def civil_status(
         (add_AdministrativeUnitServiceServicer_to_server, AdministrativeUnits(unit_store)),
         (add_PopulationServiceServicer_to_server, population),
     )
-    servicer = CivilStatus(book, Registers.on(registers), lambda _: nullcontext(), lambda: NOW)
+    servicer = CivilStatus(book, Registers.on(registers), lambda: CASE, lambda _: nullcontext(), lambda: NOW)
     return CivilStatusServiceStub(await loopback((add_CivilStatusServiceServicer_to_server, servicer)))
 
 

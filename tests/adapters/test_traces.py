@@ -27,10 +27,10 @@ from tests.bus.engines.support import trace_collector
 Couple = tuple[PersonRecord, PersonRecord]
 CAP_S = 30.0
 CIVIL = ADAPTERS["civilstatus"]
-REGISTERS = (ADAPTERS["population"], ADAPTERS["administrative"])
-CALLS = ["ResolveUnit", "GetPerson", "GetPerson", "RegisterNewborn"]
+REGISTERS = (ADAPTERS["population"], ADAPTERS["administrative"], ADAPTERS["store"])
+CALLS = ["ResolveUnit", "GetPerson", "GetPerson", "RegisterNewborn", "Put"]
 STATEMENTS = [
-    *("birth.by_notice", "birth.enter", "unit.resolved", "notice.by_number", "notice.enter"),
+    *("birth.by_notice", "birth.enter", "unit.resolved", "notice.by_number", "notice.enter", "record.put"),
     *["person.by_number"] * 4,  # the names of the parents, and later whether they can be parents
 ]
 SPANS = 2 + 3 * len(CALLS) + len(STATEMENTS)

@@ -1,0 +1,117 @@
+"""Brings certificates from the outbox to the central store, as long as the service runs.
+
+No registration waits for the store, and none is lost while it is away: what was not acknowledged is tried again, after
+a pause that grows to five minutes. Each is put for the purpose and in the case of its birth, and in its trace. The same
+bytes under the same number and version may be put any number of times.
+"""
+
+from __future__ import annotations
+
+from adapters.runtime import answered_by_provider  # isort: skip - first, before anything that imports gRPC
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import grpc
+from opentelemetry.context import attach, detach
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from vn.civilstatus.v1.civilstatus_pb2 import BirthCertificate
+from vn.common.v1.identifiers_pb2 import PersonNumber
+from vn.store.v1.store_pb2 import PutRequest
+
+from adapters.civilstatus.book import BirthBook
+from adapters.civilstatus.outbox import Letter, postpone, take, tick_off
+from adapters.source import Told
+from adapters.sql.patience import end_task
+from adapters.sql.transactions import FAULTS
+
+if TYPE_CHECKING:
+    from vn.store.v1.store_pb2_grpc import StoreServiceAsyncStub
+
+__all__ = ["RECORD_TYPE", "Deposits", "request_of"]
+
+RECORD_TYPE: Final = BirthCertificate.DESCRIPTOR.full_name
+VERSION: Final = 1  # a certificate is issued once
+PATIENCE_S: Final = 10.0
+LOOK_S: Final = 2.0  # for what fell due; what is registered now is brought at once
+_AT_ONCE: Final = 5  # together no longer than a letter is ours
+
+_propagator = TraceContextTextMapPropagator()
+log = logging.getLogger(__name__)
+
+
+class Deposits:
+    """What runs beside the servicer. `scope` makes a call say the case it belongs to, and what it is for."""
+
+    def __init__(
+        self, book: BirthBook, store: StoreServiceAsyncStub, scope: Callable[[str], AbstractContextManager[None]]
+    ) -> None:
+        self._book = book
+        self._store = store
+        self._scope = scope
+        self._behind = False
+
+    @asynccontextmanager
+    async def running(self, told: Told) -> AsyncIterator[None]:
+        """As Source.running, of the book; letters are brought meanwhile."""
+        async with self._book.running(told):
+            bringing = asyncio.create_task(self._bring())
+            try:
+                yield
+            finally:
+                await end_task(bringing)
+
+    async def _bring(self) -> None:
+        while True:
+            self._book.entered.clear()
+            try:
+                full = await self._bring_some()
+            except FAULTS:
+                full = False  # the database is away, which health says already
+            if not full:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._book.entered.wait(), LOOK_S)
+
+    async def _bring_some(self) -> bool:
+        """Whether there may be more."""
+        letters = await self._book.do(partial(take, most=_AT_ONCE))
+        for letter in letters:
+            settle = tick_off if await self._put(letter) else postpone
+            await self._book.do(partial(settle, letter=letter))
+        return len(letters) == _AT_ONCE
+
+    async def _put(self, letter: Letter) -> bool:
+        """Whether the store has it now. Says once that it does not, and once that it has again."""
+        token = attach(_propagator.extract({"traceparent": letter.traceparent}))
+        try:
+            with self._scope(letter.case_id):
+                await self._store.Put(request_of(letter.certificate), timeout=PATIENCE_S)
+        except grpc.RpcError as error:
+            if not self._behind:
+                who = "the store refuses certificates" if answered_by_provider(error) else "the store is not reached"
+                log.warning("%s (%s); they wait in the outbox until it takes them", who, error.code().name)
+            self._behind = True
+            return False
+        finally:
+            detach(token)
+        if self._behind:
+            log.warning("the store takes certificates again")
+        self._behind = False
+        return True
+
+
+def request_of(certificate: bytes) -> PutRequest:
+    """The record of a certificate: the bytes as issued, under its registration number."""
+    found = BirthCertificate.FromString(certificate)
+    parents = [parent.person_number.value for parent in (found.mother, found.father) if parent.person_number.value]
+    return PutRequest(
+        record_type=RECORD_TYPE,
+        key=found.registration_number,
+        version=VERSION,
+        body=certificate,
+        subjects=[PersonNumber(value=value) for value in sorted({found.child_number.value, *parents})],
+    )
