@@ -114,7 +114,7 @@ class Book:
         return _decided(row, entry)
 
     async def enter(self, context: Context, entry: Entry, decide: Callable[[str], bytes]) -> bytes:
-        """Enter a decision; `decide` makes it, with a fresh insurance number of 10 digits."""
+        """Enter a decision; `decide` makes it, with a fresh insurance number of 10 digits if it is a card."""
 
         async def enter(connection: Connection) -> bytes:
             for one in (entry.number, entry.child):
@@ -146,8 +146,12 @@ def _decided(row: Row | None, entry: Entry) -> bytes | None:
 async def _enter(connection: Connection, entry: Entry, decide: Callable[[str], bytes]) -> bytes:
     if await (await connection.execute(_OF_CHILD, (entry.kind, entry.child))).fetchone() is not None:
         raise ChildDecided
-    row = await (await connection.execute(_NEXT)).fetchone()
-    assert row is not None  # noqa: S101 - SELECT of one value
-    decided = decide(f"{row['number']:010d}")
+    decided = decide(await _fresh_number(connection) if entry.kind is Kind.CARD else "")
     await connection.execute(_INSERT, (entry.kind, entry.number, entry.child, entry.content, decided))
     return decided
+
+
+async def _fresh_number(connection: Connection) -> str:
+    row = await (await connection.execute(_NEXT)).fetchone()
+    assert row is not None  # noqa: S101 - SELECT of one value
+    return f"{row['number']:010d}"

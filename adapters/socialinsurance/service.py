@@ -60,7 +60,7 @@ EMPLOYMENT_UNKNOWN = Refusal(
 
 Scope = Callable[[Context], AbstractContextManager[None]]
 Decide = Callable[[], Awaitable[Callable[[str], bytes]]]
-"""Asks what is needed; what it returns makes the decision, given a fresh insurance number."""
+"""Asks what is needed; what it returns makes the decision, given a fresh insurance number if it is a card."""
 
 
 class SocialInsurance(SocialInsuranceServiceServicer):
