@@ -24,7 +24,7 @@ from bus.nation.members import Program, Says
 from bus.nation.places import CONFIG, SOCKET
 from pki.files import ensure_private_directory
 
-__all__ = ["MemberPart"]
+__all__ = ["MemberPart", "keep_enrolled"]
 
 _LEFT: Final = timedelta(hours=1)
 _READY: Final = b"serving on "
@@ -82,7 +82,7 @@ class MemberPart:
         arguments = [word for said in sorted(self.program.told) for word in (str(said), self._value(said))]
         told = environment(self.home) | self._variables
         self._from = self.log.stat().st_size if self.log.exists() else 0
-        if self._is_enrolled():
+        if keep_enrolled(self.home, datetime.now(UTC)):
             command = ["-m", self.program.module, "--config", str(self.home / CONFIG), *arguments]
             token = b""
         else:
@@ -98,19 +98,6 @@ class MemberPart:
             return str(self.home / SOCKET)
         return str(self._provide(self.program.path, self.home))
 
-    def _is_enrolled(self) -> bool:
-        """Whether its certificate lasts; one that does not is let go of."""
-        tls = self.home / "tls"
-        try:
-            found = x509.load_pem_x509_certificate((tls / "chain.pem").read_bytes())
-            if found.not_valid_after_utc - datetime.now(UTC) > _LEFT and (self.home / CONFIG).exists():
-                return True
-        except (FileNotFoundError, ValueError):
-            pass
-        if tls.is_symlink():
-            tls.unlink()
-        return False
-
     def _probe(self) -> bool:
         with self.log.open("rb") as file:
             if os.fstat(file.fileno()).st_size >= self._from:
@@ -120,3 +107,17 @@ class MemberPart:
                     self.serves = line[len(_READY) :].decode("utf-8", "replace").strip()
                     return True
         return False
+
+
+def keep_enrolled(home: Path, now: datetime) -> bool:
+    """Whether the home's certificate lasts for another hour; one that does not is let go of, so that it may enrol."""
+    tls = home / "tls"
+    try:
+        found = x509.load_pem_x509_certificate((tls / "chain.pem").read_bytes())
+        if found.not_valid_after_utc - now > _LEFT and (home / CONFIG).exists():
+            return True
+    except (FileNotFoundError, ValueError):
+        pass
+    if tls.is_symlink():
+        tls.unlink()
+    return False

@@ -22,9 +22,11 @@ ELSEWHERE = {"demo", "snapshot", "instance", "broker"}
 def home(tmp_path: Path) -> Iterator[Path]:
     """A home directory with nothing in it; whatever still runs there at the end is ended."""
     yield tmp_path
-    if (tmp_path / ".local").exists():
-        govbus = Path(sys.executable).with_name("govbus")
-        subprocess.run([govbus, "down"], env=environment(tmp_path), capture_output=True, timeout=120, check=False)
+    govbus = Path(sys.executable).with_name("govbus")
+    for state in (tmp_path / ".local" / "state" / "govbus", tmp_path / "nation"):
+        if state.exists():
+            command = [govbus, "down", "--state", state]
+            subprocess.run(command, env=environment(tmp_path), capture_output=True, timeout=120, check=False)
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -49,7 +51,9 @@ def test_commands_do_what_the_text_says(home: Path) -> None:
     )
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
     assert ran.stdout.count("in force with policy version") >= 18
+    assert "nation: 9 of 9 members serve, 500 people" in ran.stdout
     assert not (home / ".local" / "state" / "govbus").exists()
+    assert not (home / "nation").exists()
     assert (home / "backup.tar.gz").stat().st_size > 100_000
 
 

@@ -11,21 +11,26 @@ from typing import Any
 
 from bus.exchange import load_client_config  # isort: skip - before gRPC
 
+import grpc
 import pytest
 from vn.administrative.v1.administrative_pb2 import ResolveUnitRequest
 from vn.administrative.v1.administrative_pb2_grpc import AdministrativeUnitServiceStub
 from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode, PersonNumber
 from vn.population.v1.population_pb2 import GetPersonRequest
 from vn.population.v1.population_pb2_grpc import PopulationServiceStub
+from vn.portal.v1 import portal_pb2
+from vn.portal.v1.portal_pb2_grpc import PortalServiceStub
 
 from adapters.administrative.table import load_table
 from adapters.population.generate import DEFAULT_SEED, DEFAULT_YEAR, generate
+from adapters.portal.sample import Kind, families
 from bus.exchange import CallError, connect_blocking
 from bus.nation import places
 from bus.nation.members import BIRTHS, CIVIL_STATUS
 from bus.up.control import ask_supervisor
 from bus.up.layout import Layout
 from bus.up.process import end_supervisor, supervisor_pid
+from tests.adapters.births import birth_fields, unit
 from tests.bus.cli.conftest import COMMAND, Commands
 from tests.support.joined import wait_until
 
@@ -87,6 +92,16 @@ class LiveNation:
             except CallError as error:
                 return f"{error.code()} {error.reason}"
         return "answered"
+
+    def register_birth(self, civil_status: str) -> int:
+        """A birth by the portal, at that civil status, with all that follows: how many papers it replaced."""
+        family = next(one for one in families(load_table(), DEFAULT_SEED, PEOPLE) if one.kind is Kind.GRANTED)
+        request = portal_pb2.RegisterBirthRequest(
+            **birth_fields(family), residence_ward=unit(family.mother.ward), civil_status=civil_status
+        )
+        with grpc.insecure_channel(f"unix:{places.portal_socket(self.layout)}") as channel:
+            events = list(PortalServiceStub(channel).RegisterBirth(request, timeout=60))
+        return int(events[-1].result.papers_replaced)
 
     def answers(self) -> bool:
         """Whether both registers answer."""

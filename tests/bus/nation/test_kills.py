@@ -4,7 +4,7 @@ import os
 import signal
 from typing import Any
 
-from bus.nation.members import POPULATION, UNITS
+from bus.nation.members import CIVIL_STATUS, HANOI, POPULATION, UNITS
 from bus.up.clock import now_ms
 from bus.up.report import State, look
 from tests.bus.nation.conftest import PEOPLE, LiveNation
@@ -31,6 +31,11 @@ def test_nation_is_told_member_by_member_with_its_memory(nation: LiveNation) -> 
     logged = nation.commands.json("logs", UNITS)
     assert "serving on" in logged[-1]["line"]
     assert "there is no part gov/mps/none" in nation.commands.refused("logs", "gov/mps/none")
+
+
+def test_birth_by_the_portal_replaces_every_paper(nation: LiveNation) -> None:
+    """At the ministry's civil status and at the province's: every member does its part, by the table's grants."""
+    assert [nation.register_birth(path) for path in (CIVIL_STATUS, HANOI)] == [6, 6]
 
 
 def test_calls_go_on_while_the_bus_own_database_is_dead(nation: LiveNation) -> None:

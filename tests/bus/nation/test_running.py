@@ -1,0 +1,41 @@
+"""A member that lay still for longer than its certificate lives enrols anew; a half-made home is no enrolled one."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bus.nation.running import keep_enrolled
+from pki.authority import Authority
+from pki.credentials import issue_credentials
+from pki.identity import SubsystemId
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def enrolled(folder: Path) -> Path:
+    folder.chmod(0o700)
+    home = folder / "subsystems" / "gov.mps.population"
+    home.mkdir(mode=0o700, parents=True)
+    home.parent.chmod(0o700)
+    authority = Authority.open(folder, "bus.test.example", now=NOW)
+    issue_credentials(authority, SubsystemId("bus.test.example", "gov", "mps", "population"), home, now=NOW)
+    (home / "config.yaml").touch()
+    return home
+
+
+def test_certificate_that_lasts_is_kept_and_one_that_ended_is_let_go_of(tmp_path: Path) -> None:
+    home = enrolled(tmp_path)
+    assert keep_enrolled(home, NOW + timedelta(hours=22))
+    assert (home / "tls" / "chain.pem").exists()
+    assert not keep_enrolled(home, NOW + timedelta(hours=23, minutes=30))
+    assert not (home / "tls").exists()
+    assert (home / "signing-key.pem").exists()  # enrolment puts it aside, and says so
+    assert not keep_enrolled(home, NOW)
+
+
+def test_home_that_was_half_made_enrols(tmp_path: Path) -> None:
+    home = enrolled(tmp_path)
+    (home / "config.yaml").unlink()
+    assert not keep_enrolled(home, NOW)
+    (home / "config.yaml").touch()
+    assert not keep_enrolled(home, NOW)
+    assert not keep_enrolled(tmp_path / "nowhere", NOW)
