@@ -39,7 +39,14 @@ _ROWS: Final = (
     _row("govbus_calls", _C, "calls", "{call}", "Admitted calls by how they ended", outcome="govbus.outcome"),
     _row("govbus_refusals", _C, "refusals", "{call}", "Refused calls by reason", reason="govbus.reason"),
     _row("govbus_refusals_unrecorded", _C, "refusals.unrecorded", "{call}", "Refusals that no journal entry tells of"),
-    _row("http_downstream_rq_time", _H, "duration", "s", "Requests from first to last byte, refused ones too", _S),
+    _row(
+        "http_downstream_rq_time",
+        _H,
+        "duration",
+        "s",
+        "Calls from first to last byte; what the gate refuses at once is not timed",
+        _S,
+    ),
     _row(
         "cluster_upstream_rq_time",
         _H,
