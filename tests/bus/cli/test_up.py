@@ -106,15 +106,19 @@ def test_wipe_deletes_only_an_instance(fresh: Commands, tmp_path: Path) -> None:
     assert other.exists()
 
 
-def test_start_that_was_killed_after_any_of_its_steps_is_taken_up_again(fresh: Commands) -> None:
-    """Each try gets one step further than the one before, over what that one left."""
-    layout, done, ready = Layout(fresh.state), list[str](), False
+@pytest.mark.parametrize("each", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_start_that_was_killed_after_any_of_its_steps_is_taken_up_again(fresh: Commands, each: int) -> None:
+    """Each try gets `each` steps further than the one before, over what that one left."""
+    layout, done, seen, ready = Layout(fresh.state), list[str](), set[str](), False
     while not ready:
         killed, said = "", ""
         try:
             for told in start_supervisor(layout, Options()):
                 ready = "ready" in told
-                if not killed and not ready and told["step"] not in done:
+                if killed or ready or told["step"] in seen:
+                    continue
+                seen.add(told["step"])
+                if len(seen) % each == 0:
                     killed = told["step"]
                     os.kill(supervisor_pid(layout) or 0, signal.SIGKILL)
         except EngineError as error:
@@ -122,7 +126,7 @@ def test_start_that_was_killed_after_any_of_its_steps_is_taken_up_again(fresh: C
         assert bool(killed) == ("in the midst of its start (SIGKILL)" in said) != ready
         assert (supervisor_pid(layout), guardian_pid(layout)) == (None, None) or ready
         done.append(killed)
-    assert len(done) > 6
+    assert len(done) > 6 // each
     assert fresh.json("status")["up"] is True
     assert fresh.part("registry")["facts"]["position"] >= 6
 
