@@ -128,10 +128,7 @@ def answered_by_provider(error: grpc.RpcError) -> bool:
 def asking_for(purpose: str) -> Callable[[_Context], AbstractContextManager[None]]:
     """For the block: calls to other registers say this purpose and the case id of the call being served."""
 
-    def scope(_: _Context) -> AbstractContextManager[None]:
-        return call_context(purpose=purpose, case_id=govbus_call().case_id or None)
-
-    return scope
+    return lambda _: asking_in(purpose)(case_served())
 
 
 def asking_in(purpose: str) -> Callable[[str], AbstractContextManager[None]]:

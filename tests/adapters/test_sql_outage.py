@@ -6,9 +6,11 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tests.adapters.licences import (  # isort: skip - before gRPC
     BY_NUMBER,
@@ -25,9 +27,12 @@ from tests.adapters.licences import (  # isort: skip - before gRPC
 import grpc
 import pytest
 
+from adapters.population.records import PersonRecord, person_number
+from adapters.population.store import PersonStore
 from adapters.sql import SqlSource
 from bus.engines.postgres import Postgres
 from bus.engines.postgres_database import Database
+from tests.adapters.conftest import AT_LEISURE, Unhurried
 
 AWAY = (grpc.StatusCode.UNAVAILABLE, "DATABASE_AWAY")
 SLOW = (grpc.StatusCode.DEADLINE_EXCEEDED, "DATABASE_SLOW")
@@ -68,6 +73,53 @@ async def test_calls_are_told_that_the_database_is_away_and_answered_when_it_is_
         assert set(told) <= {GOOD, AWAY, BUSY}
         assert told[AWAY] > 0
         assert await asker.one(BY_NUMBER, number="L-0007")
+
+
+async def test_newborn_outlives_a_killed_database_and_one_that_freezes_gives_one_number(
+    server: Postgres, people: list[PersonRecord]
+) -> None:
+    told = list[bool]()
+    first, second = (replace(people[0], number=person_number("01", 2026, True, serial)) for serial in (7, 8))
+
+    async def hear(there: bool) -> None:
+        told.append(there)
+
+    store = PersonStore(server.database("register").dsn, {"seed": "1"}, lambda: people[:100])
+    async with store.running(hear):
+        number = await store.enter_newborn(AT_LEISURE, "BV-00001", b"a", lambda: first)
+        pid = server.supervisor.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: False in told)
+        await until(lambda: told[-1])
+        assert await store.person(AT_LEISURE, number) == first
+        assert await store.enter_newborn(AT_LEISURE, "BV-00001", b"a", lambda: second) == number
+
+        with frozen(server), pytest.raises(AssertionError, match=r"refused: .* DATABASE_"):
+            await store.enter_newborn(HURRIED, "BV-00002", b"b", lambda: second)
+        # Whether the server went on with it when it thawed or not.
+        again = await patiently(lambda: store.enter_newborn(AT_LEISURE, "BV-00002", b"b", lambda: second))
+        assert again == second.number
+
+
+class Hurried(Unhurried):
+    """A call with little time."""
+
+    def time_remaining(self) -> float | None:
+        return 1.0
+
+
+HURRIED: Any = Hurried()
+
+
+async def patiently(ask: Callable[[], Awaitable[str]]) -> str:
+    """Asked again while it is refused."""
+    async with asyncio.timeout(60.0):
+        while True:
+            try:
+                return await ask()
+            except AssertionError:
+                await asyncio.sleep(0.2)
 
 
 async def test_database_that_is_frozen_holds_no_call_beyond_its_time(server: Postgres) -> None:
