@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from adapters.socialinsurance.generate import employment_of
 from adapters.socialinsurance.rules import LEAST_MONTHS, LEAVE_MONTHS, ONE_OFF_VND
 from bus.exchange.channel import Channel
 from tests.adapters.births import birth_fields, fresh_notice, number, unit
-from tests.adapters.services import OFFICE, PEOPLE, Services, answered, ending
+from tests.adapters.services import GOOD, OFFICE, PEOPLE, Services, answered, ending
 
 if TYPE_CHECKING:
     from vn.socialinsurance.v1.socialinsurance_pb2_grpc import SocialInsuranceServiceAsyncStub
@@ -87,6 +88,16 @@ async def test_a_newborn_gets_one_card_however_often_it_is_asked_for(
     assert (await insurance(office).IssueHealthCard(request)).card == card
     other = insurance(office).IssueHealthCard(application(child))
     assert await ending(other) == (TAKEN, "CHILD_DECIDED")
+
+
+async def test_applications_at_the_same_time_come_to_one_card(office: Channel, known: dict[Kind, list[Family]]) -> None:
+    child = await newborn(office, known[Kind.GRANTED][10])
+    races = [application(child, f"BV-RACE-{number}") for number in range(4)]
+    ended = await asyncio.gather(*(ending(insurance(office).IssueHealthCard(request)) for request in races * 2))
+    won = [request for request, how in zip(races * 2, ended, strict=True) if how == GOOD]
+    assert len(won) == 2
+    assert won[0] == won[1]
+    assert ended.count((TAKEN, "CHILD_DECIDED")) == 6
 
 
 async def test_an_application_number_is_for_one_child(office: Channel, known: dict[Kind, list[Family]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from vn.store.v1.store_pb2_grpc import StoreServiceStub
 from adapters.store.types import KEPT, BodyInvalid, parse_body, persons_in
 from bus.exchange import ProviderError
 from bus.exchange.channel import Channel
-from tests.adapters.services import OFFICE, PROVINCE, Services, answered, ending
+from tests.adapters.services import GOOD, OFFICE, PROVINCE, Services, answered, ending
 
 if TYPE_CHECKING:
     from vn.store.v1.store_pb2_grpc import StoreServiceAsyncStub
@@ -26,6 +27,7 @@ CARD = "vn.socialinsurance.v1.HealthCard"
 HOLDER = "001199012345"
 PURPOSE = "insurance.birth"
 UNKNOWN = (grpc.StatusCode.NOT_FOUND, "RECORD_UNKNOWN")
+VERSION_TAKEN = (grpc.StatusCode.ALREADY_EXISTS, "VERSION_TAKEN")
 _keys = count(1)
 
 
@@ -88,13 +90,21 @@ async def test_the_same_version_with_the_same_content_changes_nothing(province: 
     assert await store(province).Put(put(key)) == first
 
 
+async def test_of_two_contents_put_at_the_same_time_one_is_kept(province: Channel) -> None:
+    key = fresh_key()
+    bodies = [card(f"790000001{number}") for number in range(6)]
+    ended = await asyncio.gather(*(ending(store(province).Put(put(key, 1, body))) for body in bodies))
+    kept = (await store(province).Get(get(key))).record.body
+    assert sorted(ended, key=str).count(VERSION_TAKEN) == 5
+    assert ended[bodies.index(kept)] == GOOD
+
+
 @pytest.mark.parametrize("version", [1, 2, 3])
 async def test_an_equal_or_older_version_with_other_content_is_ending(province: Channel, version: int) -> None:
     key = fresh_key()
     await store(province).Put(put(key, 1))
     await store(province).Put(put(key, 3, card("7900000002")))
-    taken = (grpc.StatusCode.ALREADY_EXISTS, "VERSION_TAKEN")
-    assert await ending(store(province).Put(put(key, version, card("7900000003")))) == taken
+    assert await ending(store(province).Put(put(key, version, card("7900000003")))) == VERSION_TAKEN
     newest = (await store(province).Get(get(key))).record
     assert (newest.version, newest.body) == (3, card("7900000002"))
 
