@@ -12,9 +12,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 
-from adapters.administrative.table import UnitTable, load_table
+from adapters.administrative.table import CURRENT_LIST, UnitTable, load_table
 from adapters.business.generate import Status, tax_codes
 from adapters.business.generate import generate as generate_enterprises
 from adapters.population.generate import DEFAULT_PEOPLE, DEFAULT_SEED, DEFAULT_YEAR, generate
@@ -48,9 +47,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
     parser.add_argument("--people", type=int, default=DEFAULT_PEOPLE)
     parser.add_argument("--families", type=int, default=3, help="of each kind")
+    parser.add_argument("--province", default="", help="code in today's list: only families who live there")
     given = parser.parse_args(arguments)
     table = load_table()
-    json.dump(_told(table, given.seed, given.people, given.families), sys.stdout, ensure_ascii=False, indent=2)
+    found = families(table, given.seed, given.people)
+    if given.province:
+        found = (one for one in found if table.unit(CURRENT_LIST, one.mother.ward).province_code == given.province)
+    json.dump(_told(table, found, given.families), sys.stdout, ensure_ascii=False, indent=2)
     sys.stdout.write("\n")
     return 0
 
@@ -70,15 +73,14 @@ def _kind(employment: EmploymentRecord | None, statuses: Mapping[str, Status]) -
     return Kind.GRANTED if operates else Kind.EMPLOYER_NOT_OPERATING
 
 
-def _told(table: UnitTable, seed: int, people: int, number: int) -> dict[str, object]:
+def _told(table: UnitTable, given: Iterator[Family], number: int) -> dict[str, object]:
     """As adapters.population.sample has it, couples by kind."""
-    found: dict[str, list[dict[str, object]]] = {}
-    for kind in Kind:
-        of_kind = (family for family in families(table, seed, people) if family.kind is kind)
-        found[kind] = [
-            {"mother": described(family.mother), "father": described(family.father)}
-            for family in islice(of_kind, number)
-        ]
+    found: dict[Kind, list[dict[str, object]]] = {kind: [] for kind in Kind}
+    for family in given:
+        if len(found[family.kind]) < number:
+            found[family.kind].append({"mother": described(family.mother), "father": described(family.father)})
+        if all(len(each) == number for each in found.values()):
+            break
     wards = sample(table, (), 0)
     return {"synthetic": True, "families": found, "old_ward": wards["old_ward"], "split_ward": wards["split_ward"]}
 
