@@ -139,9 +139,12 @@ class Homes:
 
 
 def _stamp(path: Path) -> _Stamp | None:
-    """What a file looks like; None for one that is not there. Another content has another stamp."""
+    """What a file looks like; None for one that is not to be seen. Another content has another stamp.
+
+    The home is its subsystem's: a link there, even one to itself, is a file like any, and concerns nobody else.
+    """
     try:
-        found = path.stat()
-    except FileNotFoundError:
+        found = path.lstat()
+    except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
