@@ -25,7 +25,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     govbus = Path(sys.executable).with_name("govbus")
     for state in (tmp_path / ".local" / "state" / "govbus", tmp_path / "nation"):
         if state.exists():
-            command = [govbus, "down", "--state", state]
+            command = [str(govbus), "down", "--state", str(state)]
             subprocess.run(command, env=environment(tmp_path), capture_output=True, timeout=120, check=False)
 
 
@@ -46,7 +46,7 @@ def test_commands_do_what_the_text_says(home: Path) -> None:
         env=environment(home),
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
         check=False,
     )
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
