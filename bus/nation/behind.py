@@ -21,7 +21,13 @@ __all__ = ["environment", "fenced", "openable"]
 _SECONDS: Final = 60.0
 _KEPT: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
 _PACKAGES: Final = ("adapters", "buf", "bus", "govbus", "native", "pki", "vn")
-_SYSTEM: Final = ("/bin", "/etc", "/lib", "/lib64", "/proc", "/sys", "/usr")
+_SYSTEM: Final = ("/bin", "/lib", "/lib64", "/proc", "/sys", "/usr")
+# Not all of it: root's may read /etc/shadow, the host's keys, and where the operator keeps an address of a database.
+_ETC: Final = (
+    *("alternatives", "ca-certificates", "crypto-policies", "gai.conf", "group", "host.conf", "hosts", "ld.so.cache"),
+    *("ld.so.conf", "ld.so.conf.d", "ld.so.preload", "localtime", "nsswitch.conf", "passwd", "pki/tls/certs"),
+    *("pki/tls/openssl.cnf", "protocols", "resolv.conf", "services", "ssl/certs", "ssl/openssl.cnf"),
+)
 # Says of each path named whether it could be opened, as JSON.
 _TRY: Final = """
 import errno, json, os, sys
@@ -62,8 +68,8 @@ def openable(home: Path, paths: Sequence[Path]) -> Mapping[str, str]:
 
 def _readable() -> list[str]:
     """The system, Python, and the installed packages: code that everybody has, no data."""
-    found = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *_SYSTEM}
+    found = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *_SYSTEM, *(f"/etc/{one}" for one in _ETC)}
     for name in _PACKAGES:
         spec = find_spec(name)
         found.update(spec.submodule_search_locations or () if spec else ())
-    return sorted(found)
+    return sorted(filter(os.path.isabs, found))  # a package installed for editing names a hook, too

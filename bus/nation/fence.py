@@ -5,10 +5,12 @@
 
 Landlock (landlock(7), Linux 5.13): the kernel refuses everything that no rule allows, to root as well, to children as
 well, and for good. OWN-DIRECTORY may be read and written, and is where the program starts; READABLE paths may be read
-and executed. It also stops the process from looking into others' memory and, from Linux 6.12, from signalling them.
-Started by root, it keeps one of root's capabilities (capabilities(7)): to reach its database's socket, which belongs to
-PostgreSQL's account. Where the kernel has no Landlock, `landlock_version` is 0, `--open` starts the program without a
-fence, and nobody should claim that processes of one user are apart.
+and executed. All are absolute: a relative one would be looked up in a directory that the fenced program filled, and a
+symbolic link there would open what it points to. It also stops the process from looking into others' memory and, from
+Linux 6.12, from signalling them. Started by root, it keeps one of root's capabilities (capabilities(7)): to reach its
+database's socket, which belongs to PostgreSQL's account. Where the kernel has no Landlock, `landlock_version` is 0,
+`--open` starts the program without a fence, and nobody should claim that processes of one user are apart.
+KNOWN: Landlock refuses neither chmod(2) nor connecting to a socket whose path is known, before 6.2 not truncate(2).
 """
 
 import ctypes
@@ -21,11 +23,13 @@ _PATH_BENEATH = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _SCOPES, _SCOPED_VERSION = 1 | 2, 6  # abstract sockets and signals stay among its own
 _CAPSET_VERSION, _CAP_DAC_OVERRIDE = 0x20080522, 1
-# LANDLOCK_ACCESS_FS_* of the first version
+# LANDLOCK_ACCESS_FS_*: those of the first version; then moving between directories, and truncating by name, which no
+# earlier right refuses: each is refused only where it is handled.
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
-_ALL = (1 << 13) - 1
+_FIRST, _REFER, _TRUNCATE = (1 << 13) - 1, 1 << 13, 1 << 14
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")  # no disks, no shared memory
 
 
 class _Ruleset(ctypes.Structure):
@@ -44,11 +48,15 @@ def landlock_version() -> int:
 
 def enclose(own: str, readable: list[str]) -> None:
     """Fence this process in, for good; OSError when the kernel refuses."""
-    libc = _libc()
-    scopes = landlock_version() >= _SCOPED_VERSION
-    wanted, size = _Ruleset(_ALL, 0, _SCOPES if scopes else 0), ctypes.sizeof(_Ruleset) if scopes else 8
+    if relative := [path for path in (own, *readable) if not os.path.isabs(path)]:
+        raise ValueError(f"not an absolute path: {relative[0]}")
+    libc, version = _libc(), landlock_version()
+    every = _FIRST | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
+    scopes = version >= _SCOPED_VERSION
+    wanted, size = _Ruleset(every, 0, _SCOPES if scopes else 0), ctypes.sizeof(_Ruleset) if scopes else 8
     ruleset = _call(libc, _CREATE, ctypes.byref(wanted), ctypes.c_size_t(size), 0)
-    for path, allowed in ((own, _ALL), ("/dev", _READ | _WRITE_FILE), *((each, _READ) for each in readable)):
+    devices = ((each, _READ_FILE | _WRITE_FILE) for each in _DEVICES)
+    for path, allowed in ((own, every), *devices, *((each, _READ) for each in readable)):
         try:
             parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
