@@ -134,7 +134,7 @@ class NationPart:
             "members": {
                 one.program.path: {
                     "serves": one.serves if one.ready else "",
-                    "waits": one.waits,
+                    "waits": one.obstacle() if one.waits or one.supervisor.starts > 1 else "",
                     "key_starts_ms": starts.get(one.program.path, 0),
                 }
                 for one in self.members
@@ -143,7 +143,7 @@ class NationPart:
 
     def summary(self) -> dict[str, Any]:
         """What a start says at its end."""
-        waiting = {one.program.path: one.waits or "it is started again" for one in self.members if not one.ready}
+        waiting = {one.program.path: one.obstacle() for one in self.members if not one.ready}
         return {"people": self._settled.people, "members": len(self.members), "waiting": waiting}
 
     def _is_stuck(self, member: MemberPart) -> bool:

@@ -27,6 +27,7 @@ from pki.files import ensure_private_directory
 __all__ = ["MemberPart", "keep_enrolled"]
 
 _LEFT: Final = timedelta(hours=1)
+_WORDS: Final = 65_536
 _READY: Final = b"serving on "
 _STAGE: Final = "bus.nation.member"
 
@@ -61,6 +62,19 @@ class MemberPart:
     def ready(self) -> bool:
         """Whether it serves."""
         return self.supervisor.ready
+
+    def obstacle(self) -> str:
+        """Why it does not serve, as far as it is known: what was in the way, or its own last words."""
+        if self.ready or self.waits:
+            return "" if self.ready else self.waits
+        try:
+            with self.log.open("rb") as file:
+                file.seek(self._from)
+                lines = [line for line in file.read(_WORDS).splitlines() if line and not line.startswith(b"[")]
+        except OSError:
+            lines = []
+        said = lines[-1].decode("utf-8", "replace") if lines else "it is started again"
+        return "".join(each for each in said if each.isprintable())
 
     def begin(self) -> None:
         """Start it and go on."""

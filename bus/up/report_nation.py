@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bus.nation.fence import landlock_version
 from bus.nation.settled import settled
 from bus.up.memory import Processes
 from bus.up.report_parts import Found, Part, State, iso
@@ -21,8 +22,10 @@ def nation(found: Found) -> list[Part]:
     server = _server(found, told, processes)
     members = [_member(found, path, one, processes) for path, one in (told.get("members") or {}).items()]
     serving = sum(one.state is State.UP for one in members)
+    fenced = landlock_version() > 0
     facts = {
         "people": known.people,
+        "fenced": fenced,
         "members": f"{serving}/{len(members)}",
         "memory_mib": processes.mib(found.pid),
     }
@@ -30,7 +33,9 @@ def nation(found: Found) -> list[Part]:
     if not members:
         return [Part("nation", State.DOWN, None, facts, _ON_START)]
     state = State.UP if serving == len(members) else State.STARTING
-    said = "" if state is State.UP else "each member says below what it waits for"
+    said = "" if fenced else "this kernel has no Landlock: members are apart by passwords and homes only"
+    if state is not State.UP:
+        said = "each member says below what it waits for"
     return [Part("nation", state, since, facts, said), server, *members]
 
 
@@ -54,7 +59,7 @@ def _member(found: Found, path: str, told: dict[str, Any], processes: Processes)
     }
     since, starts_ms = iso(told.get("since_ms")), told.get("key_starts_ms", 0)
     if told.get("waits"):
-        return Part(path, State.DOWN, since, facts, f"tried again by itself; it waits for: {told['waits']}")
+        return Part(path, State.DOWN, since, facts, f"tried again by itself; what is in the way: {told['waits']}")
     if pid is None:
         state = State.STARTING if facts["starts"] <= 1 else State.DOWN
         return Part(path, state, since, facts, f"it is started by itself; why it takes long: govbus logs {path}")
