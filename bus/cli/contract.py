@@ -96,7 +96,10 @@ def docs(
         image = _read_set(file)
         if not packages_of(image):
             raise Unable(f"{file} has nothing to describe; make one with `govbus contract pull`")
-        written = write_pages(image, out)
+        try:
+            written = write_pages(image, out)
+        except ValueError as error:
+            raise Unable(str(error)) from error
     if not any(one.source_code_info.location for one in image.file):
         typer.echo(
             "the contracts came without their comments: limits and options are there, explanations not", err=True

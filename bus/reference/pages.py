@@ -5,6 +5,7 @@ contract brings is escaped, and each page is well-formed XML, which a test reads
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -24,15 +25,21 @@ __all__ = ["INDEX", "REASONS", "write_pages"]
 INDEX: Final = "index.html"
 REASONS: Final = "reasons.html"
 _STYLE, _SCRIPT = "style.css", "search.js"
+_OURS: Final = b'<meta name="generator" content="govbus contract docs" />'
+_NAME: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
 def write_pages(image: FileDescriptorSet, folder: Path) -> list[str]:
     """Write the reference of `image` into `folder`, made if it is not there; the names of the files.
 
     Pages of an earlier run are written over, and those of packages that are gone are removed: no page stays that
-    nothing leads to.
+    nothing leads to. Pages of others stay. ValueError where a package's name is none, as a file's path: nothing is
+    written.
     """
     packages = packages_of(image)
+    for package in packages:
+        if not _NAME.fullmatch(package.name) or _page(package.name) in (INDEX, REASONS):
+            raise ValueError(f"{package.name!r} is no name of a package; ask whoever made this contract")
     meanings = [meaning(reason) for reason in Reason]
     environment = _environment(packages)
     made = {
@@ -48,7 +55,7 @@ def write_pages(image: FileDescriptorSet, folder: Path) -> list[str]:
     )
     folder.mkdir(parents=True, exist_ok=True)
     for former in folder.glob("*.html"):
-        if former.name not in made:
+        if former.name not in made and _OURS in former.read_bytes():
             former.unlink()
     for name, content in made.items():
         write_atomic(folder / name, content.encode(), mode=PUBLIC)

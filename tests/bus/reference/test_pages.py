@@ -171,19 +171,32 @@ def test_contract_of_a_stranger_stays_text(image: FileDescriptorSet, tmp_path: P
     assert "{{ 7 * 7 }}" in "".join(parsed(tmp_path / "vn.population.v1.html").itertext())
 
 
+@pytest.mark.parametrize("package", ["../outside", "/outside/of", "a b", "index", ".hidden"])
+def test_name_that_a_contract_gives_itself_leads_to_no_file_outside(package: str, tmp_path: Path) -> None:
+    hostile = FileDescriptorSet()
+    hostile.file.add(name="hostile.proto", package=package).message_type.add(name="A")
+    (tmp_path / "hostile.binpb").write_bytes(hostile.SerializeToString())
+    out = tmp_path / "docs"
+    refused = CliRunner().invoke(app, ["contract", "docs", str(tmp_path / "hostile.binpb"), "--out", str(out)])
+    assert (refused.exit_code, "no name of a package" in refused.stderr) == (2, True)
+    assert not out.exists()
+
+
 def test_developer_with_a_pulled_set_gets_pages_of_it_and_is_told_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "pulled.binpb").write_bytes(contract_image([administrative_pb2.DESCRIPTOR]))
     out = tmp_path / "the docs"
     out.mkdir()
-    (out / "vn.gone.v1.html").write_text("of an earlier set")
+    earlier = FileDescriptorSet()
+    earlier.file.add(name="gone.proto", package="vn.gone.v1").message_type.add(name="Gone")
+    assert "vn.gone.v1.html" in write_pages(earlier, out)
+    (out / "notes.html").write_text("somebody's own page")
     made = CliRunner().invoke(app, ["contract", "docs", str(tmp_path / "pulled.binpb"), "--out", str(out)])
     assert made.exit_code == 0, made.stderr
     assert f"open {out / 'index.html'}" in made.stdout.replace("\n", "")
     assert "without their comments" in made.stderr
     pages = {path.name for path in out.glob("*.html")}
     assert pages == {
-        "index.html",
-        "reasons.html",
+        *("index.html", "reasons.html", "notes.html"),
         *(f"vn.{name}.v1.html" for name in ("administrative", "common", "options")),
     }
     (tmp_path / "nothing").write_bytes(b"")
