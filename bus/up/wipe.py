@@ -3,7 +3,8 @@
 1. Only what is an instance: a directory with its instance.json, or one that was begun to be deleted, or one where a
    start was killed before it had a name.
 2. Killed in between, it is simply given again: the mark that says so goes last.
-3. A PostgreSQL that outlived a killed supervisor is ended first, and the sockets' directories go too.
+3. A PostgreSQL that outlived a killed supervisor is ended first, and the sockets' directories go too: those that this
+   instance noted. A subsystem's home is its subsystem's, and what is noted there leads nowhere.
 """
 
 import shutil
@@ -14,6 +15,7 @@ from typing import Final
 
 from bus.engines.postgres_leftovers import settle_leftovers
 from bus.engines.run_directory import remove_run_directory
+from bus.engines.supervisor import EngineError
 from bus.up.layout import Layout
 from bus.up.process import instance_lock
 
@@ -22,6 +24,7 @@ __all__ = ["Wiped", "is_wipeable", "wipe"]
 _NAME: Final = "instance.json"
 _MARK: Final = ".wiped"
 _BEFORE_NAME: Final = {"supervisor"}
+_SUPERVISORS: Final = ("lock", "guardian", "wanted", "supervisor.log", "run-directory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,16 @@ class Wiped:
 
 
 def is_wipeable(layout: Layout) -> bool:
-    """Whether it is an instance, or what is left of one (1)."""
+    """Whether it is an instance, or what is left of one (1); EngineError where that is better asked of a person."""
+    if layout.state.is_symlink():
+        raise EngineError(f"{layout.state} is a symbolic link; give --state the directory itself")
     if not layout.state.is_dir():
         return False
     entries = {entry.name for entry in layout.state.iterdir()}
-    return _NAME in entries or _MARK in entries or (bool(entries) and entries <= _BEFORE_NAME)
+    if entries and entries <= _BEFORE_NAME:
+        held = [entry.name for entry in layout.supervisor.iterdir()]
+        return bool(held) and all(name.startswith(_SUPERVISORS) for name in held)
+    return _MARK in entries or layout.facts() is not None  # another program's instance.json is told
 
 
 def wipe(layout: Layout) -> Wiped:
@@ -48,7 +56,8 @@ def wipe(layout: Layout) -> Wiped:
         for data in (layout.state / "postgres" / "data", layout.state / "nation" / "postgres" / "data"):
             settle_leftovers(data)
         for note in list(layout.state.rglob("run-directory")):
-            remove_run_directory(note.parent)
+            if note.relative_to(layout.state).parts[0] != "subsystems":
+                remove_run_directory(note.parent)
         sizes = [path.lstat().st_size for path in layout.state.rglob("*") if path.is_symlink() or path.is_file()]
         for entry in sorted(layout.state.iterdir(), reverse=True):  # the mark last
             _remove(entry)

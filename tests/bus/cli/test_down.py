@@ -1,5 +1,6 @@
 """`govbus down --wipe` without an instance that runs: again, after being killed, and never on what is no instance."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,35 @@ def test_directory_that_is_no_instance_is_left_alone(tmp_path: Path, names: list
 def test_wipe_without_a_terminal_does_nothing_unasked(settled: Commands) -> None:
     assert "nothing was done" in settled.refused("down", "--wipe")
     assert (settled.state / "instance.json").exists()
+
+
+def test_files_of_other_programs_with_our_names_are_left_alone(tmp_path: Path) -> None:
+    commands = Commands(tmp_path / "game")
+    (commands.state / "saves").mkdir(parents=True)
+    (commands.state / "instance.json").write_text('{"name": "of a game"}')
+    commands.refused("down", "--wipe", "--yes")
+    assert (commands.state / "saves").exists()
+    commands = Commands(tmp_path / "configuration")
+    (commands.state / "supervisor").mkdir(parents=True, mode=0o700)
+    (commands.state / "supervisor" / "conf.d").mkdir()
+    assert "no instance" in commands.refused("down", "--wipe", "--yes")
+    assert (commands.state / "supervisor" / "conf.d").exists()
+
+
+def test_link_to_an_instance_is_not_followed(settled: Commands, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(settled.state)
+    assert "symbolic link" in Commands(tmp_path / "link").refused("down", "--wipe", "--yes")
+    assert (settled.state / "ledger" / "entries").exists()
+
+
+def test_nothing_that_a_subsystem_left_in_its_home_leads_the_wipe_elsewhere(settled: Commands, tmp_path: Path) -> None:
+    (tmp_path / "govbus-backups").mkdir()
+    for name in ("gov.a.liar", "gov.b.holder"):
+        (settled.state / "subsystems" / name).mkdir(parents=True)
+    (settled.state / "subsystems" / "gov.a.liar" / "run-directory").write_bytes(
+        os.fsencode(tmp_path / "govbus-backups")
+    )
+    os.mkfifo(settled.state / "subsystems" / "gov.b.holder" / "run-directory")  # whoever reads it waits for ever
+    settled.run("down", "--wipe", "--yes")
+    assert not settled.state.exists()
+    assert (tmp_path / "govbus-backups").exists()
