@@ -6,7 +6,7 @@ import typer.main
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from bus.cli.main import application
+from bus.cli.main import app
 
 __all__ = ["TyperException", "verify_command"]
 
@@ -16,9 +16,10 @@ def verify_command(arguments: list[str]) -> None:
 
     Nothing is run: a context parses and no more.
     """
-    command: Any = typer.main.get_command(application())
-    context = None
-    while isinstance(command, TyperGroup):
-        context = command.make_context(command.name, arguments, parent=context)
-        _, command, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
-    command.make_context(command.name, arguments, parent=context).close()
+    command: Any = typer.main.get_command(app)
+    context = command.make_context(command.name, arguments)
+    while isinstance(context.command, TyperGroup):
+        rest = [*context._protected_args, *context.args]
+        name, command, arguments = context.command.resolve_command(context, rest)
+        context = command.make_context(name, arguments, parent=context)
+    context.close()
