@@ -1,5 +1,6 @@
 """A member that lay still for longer than its certificate lives enrols anew; a half-made home is no enrolled one."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,3 +40,16 @@ def test_home_that_was_half_made_enrols(tmp_path: Path) -> None:
     (home / "config.yaml").touch()
     assert not keep_enrolled(home, NOW)
     assert not keep_enrolled(tmp_path / "nowhere", NOW)
+
+
+def test_supervisor_neither_waits_nor_swells_by_what_a_member_put_into_its_home(tmp_path: Path) -> None:
+    chain = tmp_path / "tls" / "chain.pem"
+    chain.parent.mkdir()
+    os.mkfifo(chain)
+    assert not keep_enrolled(tmp_path, NOW)
+    chain.unlink()
+    chain.symlink_to("/dev/zero")
+    assert not keep_enrolled(tmp_path, NOW)
+    chain.unlink()
+    chain.symlink_to(chain.name)
+    assert not keep_enrolled(tmp_path, NOW)
