@@ -11,6 +11,18 @@
     running     one member, kept alive
     part        all of it as a part of a running instance
 
+For those who build on a running nation:
+
+    Options(..., nation=True, people=N)        to bus.up.background.start_supervisor: starts it with the instance
+    ready["nation"]                            what a start tells at its end: people, members, who waits and why
+    members.PROGRAMS, GRANTS, MEMBERS          who there is; the paths are named: UNITS, POPULATION, HANOI, PORTAL, ...
+    places.home(layout, path)                  has a config.yaml that bus.exchange takes
+    places.portal_socket(layout)               where the portal is met
+    places.log_file(layout, path)              what a member's process says
+    ask_supervisor(layout)["nation"]           pid, starts and what is in the way, for each member
+    behind.openable(home, paths)               what a process behind that home's fence can open
+    founding.founding(plan, ...)               one's own members and grants, recorded where they are missing
+
 `govbus up --nation` starts it, and every later `govbus up` of the same state directory. Members' programs are processes
 that are met over gRPC only, as everywhere in `bus`. For those who build on a running nation, places and members are all
 that is needed: `home(layout, path)` has a `config.yaml` that `bus.exchange` takes, `portal_socket(layout)` is where
