@@ -15,16 +15,17 @@ in the published policy, or after a limit: then it is issued all the same and be
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from bus.exchange.reasons import Reason
-from bus.registry.change import Change
 from bus.registry.enrolment_tokens import TOKEN_LIFETIME_MS, TokenIssued, TokenUsed, usable_token
 from bus.registry.fold import Act
-from bus.registry.keys import PUBLICATION_MS, CertificateAdded, SigningKeyAdded
+from bus.registry.key_start import record_key
+from bus.registry.keys import CertificateAdded, SigningKeyAdded
 from bus.registry.own_grants import own_grants, renewal_provider
 from bus.registry.refusal import Refusal, RefusalReason
 from bus.registry.registry import Registry
@@ -50,10 +51,9 @@ __all__ = [
     "verified_key",
 ]
 
+T = TypeVar("T")
 LONGEST_KEY_MS: Final = 2 * 366 * 86_400_000
 _CSR_BYTES: Final = 4096
-_MARGIN_MS: Final = 1_000
-"""Between choosing a key's start and the transaction's own clock."""
 
 _REASONS: Final = {
     RefusalReason.UNKNOWN_TOKEN: Reason.TOKEN_UNKNOWN,
@@ -146,19 +146,28 @@ class Enroller:
         key_id = signing_key_id(asked.proof.spki)
         if asked.proof.spki == tls_spki:
             raise EnrolmentRefused(Reason.KEY_KNOWN)
-        starts_ms = max(asked.proof.not_before_ms, now_ms + PUBLICATION_MS + _MARGIN_MS)
-        key = SigningKeyAdded(subsystem.path, key_id, point, starts_ms, asked.proof.not_after_ms)
-        act = Act(token.operator, "enrolled by token")
-        renewal = renewal_provider(state)
-        after = [key, *own_grants(state, [subsystem.path], now_ms)]
-        issued = self._issue(tls_spki, subsystem, [TokenUsed(asked.secret_hash)], after, act)  # 5
+        renewal, grants = renewal_provider(state), own_grants(state, [subsystem.path], now_ms)
+
+        def record(certificate: CertificateAdded, earliest_ms: int) -> tuple[int, int]:
+            starts_ms = max(asked.proof.not_before_ms, earliest_ms)
+            key = SigningKeyAdded(subsystem.path, key_id, point, starts_ms, asked.proof.not_after_ms)
+            changes = [TokenUsed(asked.secret_hash), certificate, key, *grants]
+            return self._registry.record(changes, Act(token.operator, "enrolled by token"))[-1].position, starts_ms
+
+        certificate, (position, starts_ms) = self._issue(
+            tls_spki,
+            subsystem,
+            lambda added: record_key(partial(record, added), self._clock_ms),
+        )  # 5
+        issued = Issued(certificate, position)
         self._wait_published(issued.log_position)
         return Enrolled(subsystem, issued, starts_ms, state.subsystems[renewal].identity.spiffe_id if renewal else "")
 
     def renew(self, csr: bytes, subsystem: SubsystemId) -> Issued:
         """A new certificate for the subsystem that asks; raises as `enrol`."""
         spki = _verified_csr(csr, subsystem)
-        issued = self._issue(spki, subsystem, [], [], Act(subsystem.spiffe_id, "renewed its certificate"))
+        act = Act(subsystem.spiffe_id, "renewed its certificate")
+        issued = Issued(*self._issue(spki, subsystem, lambda added: self._registry.record([added], act)[-1].position))
         self._wait_published(issued.log_position)
         return issued
 
@@ -167,18 +176,17 @@ class Enroller:
         return self._authority().trust.pem
 
     def _issue(
-        self, spki: bytes, subsystem: SubsystemId, before: list[Change], after: list[Change], act: Act
-    ) -> Issued:
+        self, spki: bytes, subsystem: SubsystemId, record: Callable[[CertificateAdded], T]
+    ) -> tuple[IssuedCertificate, T]:
+        """A certificate, and what `record` returned that recorded it."""
         authority = self._authority()
         try:
             certificate = authority.issue_tls(spki, subsystem, now=datetime.fromtimestamp(self._clock_ms() / 1000, UTC))
-            added = certificate_added(certificate, authority)
-            events = self._registry.record([*before, added, *after], act)
+            return certificate, record(certificate_added(certificate, authority))
         except ProfileError as error:
             raise EnrolmentRefused(Reason.ENROLMENT_REFUSED) from error
         except Refusal as refusal:
             raise refused(refusal) from refusal
-        return Issued(certificate, events[-1].position)
 
 
 def issue_token(

@@ -19,7 +19,8 @@ from bus.exchange.reasons import Reason
 from bus.registry.change import Change
 from bus.registry.enrolment import EnrolmentRefused, KeyProof, refused, verified_key
 from bus.registry.fold import Act
-from bus.registry.keys import PUBLICATION_MS, SigningKeyAdded, SigningKeyRetired
+from bus.registry.key_start import record_key
+from bus.registry.keys import SigningKeyAdded, SigningKeyRetired
 from bus.registry.refusal import Refusal
 from bus.registry.registry import Registry
 from bus.registry.state import KeyEntry, RegistryState
@@ -31,8 +32,6 @@ __all__ = ["OVERLAP_MS", "Rotated", "Rotator", "rotation_changes"]
 
 OVERLAP_MS: Final = 3_600_000
 _BROKER_OVERLAP_MS: Final = int(GATE_KEY_LIFETIME.total_seconds() * 1000) + 86_400_000
-_MARGIN_MS: Final = 1_000
-"""Between choosing a key's start and the transaction's own clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +59,20 @@ class Rotator:
         recent = [one for one in _keys_of(state, subsystem.path).values() if one.not_before_ms > now_ms - OVERLAP_MS]
         if len(recent) > 1 and key_id not in state.keys:  # 2
             raise EnrolmentRefused(Reason.ROTATION_RUNNING)
-        starts_ms = max(proof.not_before_ms, now_ms + PUBLICATION_MS + _MARGIN_MS)
-        key = SigningKeyAdded(subsystem.path, key_id, point, starts_ms, proof.not_after_ms)
-        changes, former_end_ms = rotation_changes(state, key)
-        try:
+
+        def record(earliest_ms: int) -> tuple[int, Rotated]:
+            starts_ms = max(proof.not_before_ms, earliest_ms)
+            key = SigningKeyAdded(subsystem.path, key_id, point, starts_ms, proof.not_after_ms)
+            changes, former_end_ms = rotation_changes(state, key)
             events = self._registry.record(changes, Act(subsystem.spiffe_id, "rotated its signing key"))  # 3
+            return events[-1].position, Rotated(starts_ms, former_end_ms)
+
+        try:
+            position, rotated = record_key(record, self._clock_ms)
         except Refusal as refusal:
             raise refused(refusal) from refusal
-        self._wait_published(events[-1].position)
-        return Rotated(starts_ms, former_end_ms)
+        self._wait_published(position)
+        return rotated
 
 
 def rotation_changes(state: RegistryState, key: SigningKeyAdded) -> tuple[list[Change], int]:

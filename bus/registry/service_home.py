@@ -5,7 +5,7 @@
 thirds of its life is replaced. The instance's operator runs this beside the authority, so no token is needed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -24,8 +24,8 @@ from bus.registry.change import Change
 from bus.registry.contracts import contract_changes
 from bus.registry.enrolment import certificate_added
 from bus.registry.fold import Act
-from bus.registry.keys import PUBLICATION_MS, SigningKeyAdded
-from bus.registry.refusal import Refusal, RefusalReason
+from bus.registry.key_start import record_key
+from bus.registry.keys import SigningKeyAdded
 from bus.registry.registry import Registry
 from bus.registry.services import ServiceOffered
 from bus.registry.state import RegistryState
@@ -43,8 +43,6 @@ __all__ = ["HomePlan", "provide_home"]
 
 _FILES: Final[tuple[FileDescriptor, ...]] = (directory_pb2.DESCRIPTOR, admin_pb2.DESCRIPTOR, renewal_pb2.DESCRIPTOR)
 _YEAR_MS: Final = 365 * 86_400_000
-_MARGIN_MS: Final = 1_000
-_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,14 @@ def provide_home(
         issued = authority.issue_from_csr(build_csr(key, plan.identity), plan.identity, now=now)
         changes.append(certificate_added(issued, authority))
     if signer.key_id not in state.keys:
-        position = _record_with_key(registry, plan, changes, attached, signer, clock_ms)
+
+        def record(start_ms: int) -> int:
+            added = SigningKeyAdded(
+                plan.identity.path, signer.key_id, signer.public_point, start_ms, start_ms + _YEAR_MS
+            )
+            return registry.record([*changes, added], plan.act, attached)[-1].position
+
+        position = record_key(record, clock_ms)
     elif changes:
         position = registry.record(changes, plan.act, attached)[-1].position
     else:
@@ -100,27 +105,6 @@ def provide_home(
         wait_published(position)
         store_credentials(home, encode_private_key(key), issued.chain_pem, authority.trust.pem)
     return True
-
-
-def _record_with_key(
-    registry: Registry,
-    plan: HomePlan,
-    changes: Sequence[Change],
-    attached: Mapping[bytes, bytes],
-    signer: FileSigner,
-    clock_ms: Callable[[], int],
-) -> int:
-    """The last event's position. A machine that stands still before the key is recorded makes its start come too soon:
-    then it is said anew."""
-    for left in reversed(range(_TRIES)):
-        start = clock_ms() + PUBLICATION_MS + _MARGIN_MS
-        key = SigningKeyAdded(plan.identity.path, signer.key_id, signer.public_point, start, start + _YEAR_MS)
-        try:
-            return registry.record([*changes, key], plan.act, attached)[-1].position
-        except Refusal as refusal:
-            if refusal.reason is not RefusalReason.TOO_SOON or not left:
-                raise
-    raise AssertionError("the last try returns or raises")
 
 
 def _presence(state: RegistryState, plan: HomePlan) -> tuple[list[Change], dict[bytes, bytes]]:

@@ -25,6 +25,7 @@ from bus.registry.fold import Act
 from bus.registry.registry import Registry
 from bus.up import found
 from bus.up.broker import Fresh, is_due, live_digest, make_fresh
+from bus.up.clock import now_ms
 from bus.up.layout import Facts, Layout
 from bus.up.signing_key import rotate_signing_key, signing_key_end
 from pki.authority import Authority
@@ -147,7 +148,7 @@ class BrokerPart:
             self._renew_certificate(registry, publisher, authority)
             if time.monotonic() >= self._key_look_at:
                 self._key_look_at = time.monotonic() + _KEY_SECONDS
-                rotate_signing_key(self.home, self.path, registry, time.time_ns() // 1_000_000)
+                rotate_signing_key(self.home, self.path, registry, now_ms)
                 self.key_ends_ms = signing_key_end(self.home, registry.state().keys)
         except Exception:
             self._renewal = None

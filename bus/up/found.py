@@ -109,7 +109,7 @@ def provide_broker(
         raise EngineError(f"the signing key in {home} is not one of {path} in the registry; restore it from a backup")
     if not running:
         if key.last_ms <= clock_ms():
-            while rotate_signing_key(home, path, registry, clock_ms()) is Step.WAITING:
+            while rotate_signing_key(home, path, registry, clock_ms) is Step.WAITING:
                 time.sleep(_STEP_SECONDS)
         now = datetime.fromtimestamp(clock_ms() / 1000, UTC)
         if live_digest(home) not in registry.state().certificates or is_due(home, now):

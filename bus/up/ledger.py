@@ -78,7 +78,7 @@ class LedgerPart:
             (ledger_pb2.DESCRIPTOR,),
         )
         provide_home(plan, registry, authority(), self._clock_ms, wait_published(state / "snapshots"))
-        if rotate_signing_key(plan.home, path, registry, self._clock_ms()) is Step.REPLACED:
+        if rotate_signing_key(plan.home, path, registry, self._clock_ms) is Step.REPLACED:
             self.supervisor.restart()
         self.key_ends_ms = signing_key_end(plan.home, registry.state().keys)
 

@@ -133,7 +133,7 @@ class RegistryParts:
         self._ledger.provide(registry, self.authority)
         if time.monotonic() >= self._key_look_at:
             self._key_look_at = time.monotonic() + _KEY_SECONDS
-            if rotate_signing_key(services.home, self._path, registry, now_ms()) is Step.REPLACED:
+            if rotate_signing_key(services.home, self._path, registry, now_ms) is Step.REPLACED:
                 services.stop()
                 self.services = self._new_services(registry, publisher)
                 self.services.start()

@@ -9,12 +9,13 @@ Everybody else's runtime asks for it by a call (bus.registry.rotation). Steps, a
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
 from bus.registry.fold import Act
+from bus.registry.key_start import record_key
 from bus.registry.keys import PUBLICATION_MS, SigningKeyAdded
 from bus.registry.registry import Registry
 from bus.registry.rotation import rotation_changes
@@ -27,7 +28,6 @@ SIGNING_KEY: Final = "signing-key.pem"
 _NEXT: Final = "signing-key-next.pem"
 _ROTATE_MS: Final = 30 * 86_400_000
 _YEAR_MS: Final = 365 * 86_400_000
-_MARGIN_MS: Final = 1_000
 
 log = logging.getLogger(__name__)
 
@@ -42,23 +42,27 @@ class Step(Enum):
     """The new key is in its place; who has loaded the former one goes on with it until it loads again."""
 
 
-def rotate_signing_key(home: Path, path: str, registry: Registry, now_ms: int) -> Step:
+def rotate_signing_key(home: Path, path: str, registry: Registry, clock_ms: Callable[[], int]) -> Step:
     """Take the step that is due. Whatever Registry.record raises.
 
     A key in `home` that the registry does not know is left alone: only a person can say what it is.
     """
-    state, fresh = registry.state(), home / _NEXT
+    state, fresh, now_ms = registry.state(), home / _NEXT, clock_ms()
     current = state.keys.get(FileSigner.load(home / SIGNING_KEY).key_id)
     if not fresh.exists() and (current is None or not _ends_soon(current, now_ms)):
         return Step.NOTHING
     signer = FileSigner.load_or_create(fresh)
     found = state.keys.get(signer.key_id)
     if found is None:
-        start = now_ms + PUBLICATION_MS + _MARGIN_MS
-        added = SigningKeyAdded(path, signer.key_id, signer.public_point, start, start + _YEAR_MS)
-        changes, _ = rotation_changes(state, added)
-        registry.record(changes, Act("govbus:supervisor", "signing key replaced before its end"))
-        log.info("%s has a new signing key from %d s from now on", path, (start - now_ms) // 1000)
+
+        def record(start_ms: int) -> int:
+            added = SigningKeyAdded(path, signer.key_id, signer.public_point, start_ms, start_ms + _YEAR_MS)
+            changes, _ = rotation_changes(state, added)
+            registry.record(changes, Act("govbus:supervisor", "signing key replaced before its end"))
+            return start_ms
+
+        start_ms = record_key(record, clock_ms)
+        log.info("%s has a new signing key from %d s from now on", path, (start_ms - clock_ms()) // 1000)
         return Step.WAITING
     if now_ms < found.not_before_ms + PUBLICATION_MS:
         return Step.WAITING

@@ -18,6 +18,7 @@ from govbus.enrolment.v1 import enrolment_pb2 as pb
 
 from bus.engines.postgres_database import Database
 from bus.exchange import CallError, Reason, Refused, RefusedLocally, load_client_config
+from bus.registry.enrolment import Asked, Enroller, KeyProof
 from bus.registry.enrolment_client import AlreadyEnrolled, enrol
 from bus.registry.enrolment_tokens import TokenIssued, TokenUsed
 from bus.registry.keys import CertificateAdded, CertificateRevoked, IssuerRevoked, SigningKeyAdded, SigningKeyRevoked
@@ -324,3 +325,20 @@ def test_renewed_credentials_are_shown_at_the_next_handshake(world: Enrolling, t
     home = world.instance.home(REGISTRY)
     issue_credentials(world.authority, world.instance.subsystem_id(REGISTRY), home, now=datetime.now(UTC))
     enrol(world.token().text, tmp_path / "newcomer", clock_ms=now_ms)
+
+
+def test_registry_that_stood_still_lets_the_newcomers_key_start_later(world: Enrolling) -> None:
+    """An enrolment that took longer than a second is no fault of the newcomer."""
+    token, behind = world.token(), iter([0, 0, -5_000, -5_000])
+    request = Request(token).build()
+    proof = KeyProof(
+        request.signing_key_spki,
+        request.signing_key_not_before_ms,
+        request.signing_key_not_after_ms,
+        request.possession,
+    )
+    enroller = Enroller(world.registry, lambda: world.authority, lambda _: True, lambda: now_ms() + next(behind, 0))
+    enrolled = enroller.enrol(Asked(token.secret_hash, request.csr, proof))
+    assert next(behind, None) is None, "the first two starts came too soon"
+    (key,) = [one for one in world.registry.state().keys.values() if one.subsystem == NEWCOMER]
+    assert enrolled.key_starts_ms == key.not_before_ms
