@@ -72,6 +72,9 @@ class Deposits:
                 full = await self._bring_some()
             except FAULTS:
                 full = False  # the database is away, which health says already
+            except Exception as error:  # noqa: BLE001 (ended, it would leave all certificates where they are, unseen)
+                log.error("certificates are not brought (%s); trying again", type(error).__name__)
+                full = False
             if not full:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._book.entered.wait(), LOOK_S)
@@ -95,6 +98,9 @@ class Deposits:
                 who = "the store refuses certificates" if answered_by_provider(error) else "the store is not reached"
                 log.warning("%s (%s); they wait in the outbox until it takes them", who, error.code().name)
             self._behind = True
+            return False
+        except Exception as error:  # noqa: BLE001 (whatever is wrong with one, the others are brought)
+            log.error("a certificate cannot be brought (%s); look whether the book is whole", type(error).__name__)
             return False
         finally:
             detach(token)

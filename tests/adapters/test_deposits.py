@@ -196,3 +196,34 @@ async def test_births_from_before_there_was_a_store_are_brought_too(
     async with bringing(BirthBook(database.dsn), store, loopback, []):
         await until_brought(database)
     assert store.asked == 1
+
+
+async def test_certificate_that_nobody_can_read_keeps_no_other_from_the_store(
+    database: Database, store: Leaving, loopback: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    book = BirthBook(database.dsn)
+    async with bringing(book, store, loopback, []):
+        await book.enter(AT_LEISURE, BirthEntry("N1", b"a", "00009", 2026), lambda _: b"\xff\xff torn")
+        await book.enter(AT_LEISURE, BirthEntry("N2", b"a", "00009", 2026), certificate)
+        async with asyncio.timeout(CAP_S):
+            while waiting(database) > 1:  # noqa: ASYNC110 - what is waited for lies in the database
+                await asyncio.sleep(0.05)
+    assert store.asked == 1
+    assert any("cannot be brought" in each.getMessage() for each in caplog.records)
+    assert "torn" not in caplog.text
+    with database.connect() as connection:
+        connection.execute("DELETE FROM outbox")
+
+
+async def test_bringer_outlives_what_nobody_foresaw(database: Database, store: Leaving, loopback: Serve) -> None:
+    book = BirthBook(database.dsn)
+    async with bringing(book, store, loopback, []):
+        with database.connect(autocommit=True) as connection:
+            connection.execute("ALTER TABLE outbox RENAME TO outbox_away")
+            for _ in range(3):
+                book.entered.set()
+                await asyncio.sleep(0.1)
+            connection.execute("ALTER TABLE outbox_away RENAME TO outbox")
+        await book.enter(AT_LEISURE, BirthEntry("N1", b"a", "00010", 2026), certificate)
+        await until_brought(database)
+    assert store.asked == 1
