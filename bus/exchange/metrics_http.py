@@ -5,9 +5,11 @@ opens it by default and it belongs on loopback or a network of the operator's ow
 most once a second, whoever asks; a connection has some seconds and there are few at a time.
 """
 
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self
 
@@ -60,8 +62,6 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        import socket
-
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._places = threading.BoundedSemaphore(_AT_ONCE)
         super().__init__(address, handler)
@@ -74,14 +74,23 @@ class _Server(ThreadingHTTPServer):
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Give the place back."""
+        """Give the place back, after some seconds at the latest: also of who sends a byte now and then."""
+        last = threading.Timer(_SECONDS, _hang_up, [request])
+        last.daemon = True
+        last.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            last.cancel()
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A scraper that went away, or sent what is no HTTP, is nobody's concern."""
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with suppress(OSError):  # it has ended by itself
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _handler_for(page: Callable[[], bytes]) -> type[BaseHTTPRequestHandler]:

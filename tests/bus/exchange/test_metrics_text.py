@@ -4,7 +4,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
+from contextlib import suppress
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -93,6 +95,23 @@ def test_silent_connections_leave_the_page_to_others() -> None:
             assert answer.read() == b"said 1\n"
         for one in silent:
             one.close()
+
+
+def test_connections_that_send_a_byte_now_and_then_do_not_keep_the_page_from_others() -> None:
+    with MetricsPort("127.0.0.1", 0, lambda: "said 1\n") as page:
+        slow = [socket.create_connection(("127.0.0.1", page.port)) for _ in range(8)]
+        answer, until = b"", time.monotonic() + 60
+        while not answer and time.monotonic() < until:
+            for one in slow:
+                with suppress(OSError):
+                    one.send(b"G")
+            time.sleep(0.2)
+            with suppress(OSError), socket.create_connection(("127.0.0.1", page.port), timeout=5) as other:
+                other.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                answer = other.makefile("rb").read()
+        for one in slow:
+            one.close()
+    assert answer.endswith(b"said 1\n")
 
 
 def environment(**more: str) -> dict[str, str]:
