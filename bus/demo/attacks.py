@@ -14,22 +14,18 @@ from typing import Final
 
 from vn.population.v1.population_pb2 import GetPersonRequest
 
-from bus.demo.forge import ANSWERED, Forged, Line, forge, header_with_case, question_header
-from bus.demo.nation import (
+from bus.demo.additions import (
     BROKER,
     GRANT_NEWBORN,
     GRANT_WARDS,
     LIST_UNITS,
     MIRROR,
     OTHER_BROKER,
-    POPULATION,
-    PORTAL,
-    PURPOSE,
     RESOLVE,
     STRANGER,
     TAX,
-    UNITS,
 )
+from bus.demo.forge import ANSWERED, Forged, Line, forge, header_with_case, question_header
 from bus.demo.records import Records, read_records
 from bus.demo.report import Claim, Report
 from bus.demo.screen import Screen
@@ -37,6 +33,7 @@ from bus.demo.traffic import question, resolve
 from bus.demo.world import World
 from bus.exchange import TlsFiles, connect
 from bus.exchange.reasons import Reason
+from bus.nation.members import BIRTHS, POPULATION, PORTAL, UNITS
 from pki.credentials import issue_credentials
 from pki.signer import FileSigner
 
@@ -131,7 +128,7 @@ class Attacker:
         """The portal, through connect(), asks the provider that cheats."""
         async with connect(self.world.client(PORTAL)) as channel:
             return await resolve(
-                channel.using(purpose=PURPOSE, case_id=f"{_CASE}-{trick}", provider=self.spiffe(MIRROR))
+                channel.using(purpose=BIRTHS, case_id=f"{_CASE}-{trick}", provider=self.spiffe(MIRROR))
             )
 
     async def ask_mirror_twice(self) -> str:

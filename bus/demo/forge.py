@@ -10,13 +10,14 @@ import grpc
 from govbus.exchange.v1 import request_header_pb2
 from grpc import aio
 
-from bus.demo.nation import PURPOSE, RESOLVE
+from bus.demo.additions import RESOLVE
 from bus.exchange import metadata
 from bus.exchange.compose import frames_of, request_id
 from bus.exchange.config import BrokerAddress, TlsFiles
 from bus.exchange.link import BrokerLink
 from bus.exchange.meanings import parse_refusal
 from bus.exchange.tls import TlsWatch
+from bus.nation.members import BIRTHS
 from native.batch import sign_batch
 from native.codec import encode_request_header
 from native.digest import REQUEST_TYPE, body_commitment
@@ -67,7 +68,7 @@ def question_header(parties: tuple[str, str, str], grant_id: str, case_id: str) 
         body_commitment=b"",
         issued_at_ms=0,
         not_after_ms=0,
-        purpose=PURPOSE,
+        purpose=BIRTHS,
         case_id=case_id,
         grant_id=grant_id,
     )

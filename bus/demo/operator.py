@@ -55,24 +55,22 @@ class Operator:
             raise DemoError("a change is not in force after 15 s; with --state DIR see DIR/instance/supervisor")
         return found.seconds
 
-    def tokens(self, paths: Sequence[str], authority: Authority) -> dict[str, str]:
-        """What lets each of these subsystems enrol, once, within the hour."""
+    def token(self, path: str, authority: Authority) -> str:
+        """What lets a subsystem enrol, once, within the hour."""
         port = json.loads((self._layout.state / "ports.json").read_bytes())[ENROLMENT_PORT]
         server = f"{self._layout.expect().broker.rpartition('/')[0]}/registry"
         with self._registry() as registry:
-            return {
-                path: issue_token(
-                    registry,
-                    path,
-                    _act("joins the demonstration"),
-                    server=server,
-                    address=f"127.0.0.1:{port}",
-                    root=root_digest(authority),
-                    secret=os.urandom(_SECRET_BYTES),
-                    now_ms=now_ms(),
-                ).text
-                for path in paths
-            }
+            return issue_token(
+                registry,
+                path,
+                _act("joins the demonstration"),
+                server=server,
+                address=f"127.0.0.1:{port}",
+                root=root_digest(authority),
+                secret=os.urandom(_SECRET_BYTES),
+                now_ms=now_ms(),
+                again=True,
+            ).text
 
     def _record(self, changes: Sequence[Change], reason: str, files: Mapping[bytes, bytes] | None) -> tuple[float, int]:
         with self._registry() as registry:

@@ -19,8 +19,6 @@ from bus.evidence.bundle import Bundle, parse_bundle
 from bus.evidence.verify import STEPS, EvidenceInvalid, verify_bundle
 from bus.ledger.storage import KEY_FILE
 from native.codec import decode_admission, decode_receipt, decode_request_header, decode_response_header
-from native.digest import frame
-from pki.files import write_atomic
 
 __all__ = ["bundle_file", "claim_silence", "export_call", "prove"]
 
@@ -39,19 +37,15 @@ class Flip:
 
 
 def bundle_file(folder: Path) -> Path:
-    """Where the evidence lies, in the demonstration's folder."""
+    """Where the evidence lies, in the demonstration's own folder."""
     return folder / "evidence" / "birth.bundle"
 
 
 def export_call(world: World, story: Story) -> None:
     """The evidence of the portal's call, with the bodies that only the portal kept, while everything runs."""
-    evidence, out = story.evidence, bundle_file(world.folder)
-    request, response = out.with_name("request.body"), out.with_name("response.body")
-    write_atomic(request, evidence.request_salt + b"".join(map(frame, evidence.request_messages)))
-    write_atomic(response, evidence.response_salt + b"".join(map(frame, evidence.response_messages)))
-    identifier = decode_request_header(evidence.request_header).request_id.hex()
-    bodies = ["--request-body", str(request), "--response-body", str(response)]
-    govbus("evidence", "export", identifier, "--state", str(world.layout.state), "--out", str(out), *bodies)
+    kept, state = story.evidence, ["--state", str(world.layout.state), "--out", str(bundle_file(world.folder))]
+    bodies = ["--request-body", str(kept / "request.body"), "--response-body", str(kept / "response.body")]
+    govbus("evidence", "export", story.request_id, *state, *bodies)
 
 
 def prove(world: World, report: Report, screen: Screen) -> None:
@@ -84,9 +78,10 @@ def claim_silence(world: World, story: Story, report: Report, screen: Screen) ->
     """(design: no personal number or name in any log or ledger leaf) What the bus wrote knows none of the persons."""
     state = world.layout.state
     written = [file for broker in ("journal", "envoy") for file in state.glob(f"brokers/*/{broker}/*")]
-    written += [*world.logs.iterdir(), world.layout.log, *state.glob("postgres/*.log"), *state.glob("ledger*/**/*")]
+    written += [world.layout.log, *state.glob("nation/logs/*"), *state.glob("ledger*/**/*")]
+    written += [*state.glob("postgres/*.log"), *state.glob("nation/postgres/*.log")]
     written = [file for file in written if file.is_file()]
-    private = [text.encode("utf-8") for text in story.private]
+    private = [text.encode("utf-8") for text in sorted(story.private)]
     found = sum(text in data for data in map(Path.read_bytes, written) for text in private)
     text = f"in {len(written)} files of journals, logs and ledger: no number, name or notice of anybody in the story"
     screen.claim(report.claim("nothing-personal-written", text, 0, found))

@@ -2,9 +2,10 @@
 
 The document that `--json` prints:
 
-    {"format": 2, "holds": bool, "seconds": float, "state": path or null, "next": [commands to try],
+    {"format": 3, "holds": bool, "seconds": float, "state": path or null, "next": [commands to try],
      "claims": [{"step", "name", "text", "expected", "found", "holds"}],
-     "parties": [...], "calls": [...], "attacks": [...], "flips": [...],
+     "nation": {"people", "ready_s", "memory_mib"},
+     "members": [...], "calls": [...], "papers": [...], "attacks": [...], "flips": [...],
      "milliseconds": {name: how long something took that was measured}}
 
 Persons appear nowhere in it, and numbers of persons only masked.
@@ -42,8 +43,10 @@ class Report:
     """Everything found so far; the tables are lists of plain dictionaries."""
 
     claims: list[Claim] = field(default_factory=list)
-    parties: list[dict[str, object]] = field(default_factory=list)
+    nation: dict[str, object] = field(default_factory=dict)
+    members: list[dict[str, object]] = field(default_factory=list)
     calls: list[dict[str, object]] = field(default_factory=list)
+    papers: list[dict[str, object]] = field(default_factory=list)
     attacks: list[dict[str, object]] = field(default_factory=list)
     flips: list[dict[str, object]] = field(default_factory=list)
     milliseconds: dict[str, int] = field(default_factory=dict)
@@ -74,14 +77,16 @@ class Report:
     def document(self, *, seconds: float, state: str | None, following: list[str]) -> dict[str, object]:
         """What `--json` prints."""
         return {
-            "format": 2,
+            "format": 3,
             "holds": self.holds,
             "seconds": round(seconds, 1),
             "state": state,
             "next": following,
             "claims": [asdict(claim) | {"holds": claim.holds} for claim in self.claims],
-            "parties": self.parties,
+            "nation": self.nation,
+            "members": self.members,
             "calls": self.calls,
+            "papers": self.papers,
             "attacks": self.attacks,
             "flips": self.flips,
             "milliseconds": self.milliseconds,

@@ -14,12 +14,12 @@ from typing import Final
 
 from cryptography import x509
 
-from bus.demo.nation import PORTAL, UNITS
 from bus.demo.report import Report
 from bus.demo.screen import Screen
 from bus.demo.traffic import Traffic
 from bus.demo.world import World
 from bus.exchange.rotation import next_key_path
+from bus.nation.members import PORTAL, UNITS
 from bus.registry.enrolment import certificate_added
 from bus.registry.rotation import OVERLAP_MS
 from bus.up.running import now_ms

@@ -1,40 +1,39 @@
-"""Step 2: a birth is registered. The portal asks civil status, which asks administrative units and population.
+"""Step 2: a birth is registered at the citizens' portal, and nobody carries a paper from one office to the next.
 
-The people are synthetic and shown by role only; a number by its last four digits.
+The clerk's part is one request on the portal's socket (bus.demo.birth). What it took is read from the brokers'
+journals: of every party, since every call passes there. What must come of it is known from the seed, the national list
+and the contract (bus.demo.families), not from what was answered. People are synthetic and shown by role only; a number
+by its last four digits.
 """
 
-import secrets
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from vn.civilstatus.v1 import civilstatus_pb2 as pb
-from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceStub
-from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode, PersonNumber
-from vn.common.v1.person_pb2 import SEX_FEMALE, PartialDate, PersonName
+from vn.portal.v1 import portal_pb2 as pb
 
-from bus.demo.nation import BROKER, OTHER_BROKER, PORTAL, PURPOSE
-from bus.demo.records import JournaledCall, read_records
-from bus.demo.report import Report
+from bus.demo.additions import BROKER, OTHER_BROKER
+from bus.demo.birth import Told, birth_of, new_notice, tell_portal
+from bus.demo.families import Family, Sample
+from bus.demo.papers import claim_papers
+from bus.demo.records import JournaledCall
+from bus.demo.report import DemoError, Report
 from bus.demo.screen import Screen
-from bus.demo.world import World, synthetic_sample
-from bus.exchange import CallEvidence, connect
-from native.codec import decode_request_header
+from bus.demo.story_calls import claim_calls, journaled, show_calls
+from bus.demo.story_claims import claim_birth, claim_same, claim_ward, listed, seen_by
+from bus.demo.world import World
+from bus.nation.members import CIVIL_STATUS, HANOI, PORTAL
+from bus.nation.places import portal_socket
 
-if TYPE_CHECKING:
-    from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceAsyncStub
-
-__all__ = ["Story", "masked", "register_birth", "tell_story"]
-
-_TIMEOUT_S = 15.0
+__all__ = ["Story", "masked", "register_quietly", "tell_story"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)
 class Story:
-    """What the later steps need: the evidence that the portal kept, and what must appear in no record or log."""
+    """What the later steps need: the call to be proven, as the portal kept it, and what must appear in no log."""
 
-    evidence: CallEvidence
-    private: tuple[str, ...]
+    request_id: str = ""
+    evidence: Path = Path()
+    private: set[str] = field(default_factory=set)
 
 
 def masked(number: str) -> str:
@@ -42,130 +41,85 @@ def masked(number: str) -> str:
     return "*" * (len(number) - 4) + number[-4:]
 
 
-async def tell_story(world: World, report: Report, screen: Screen) -> Story:
-    """The birth, asked twice because the first ward was split, then the calls that it took."""
-    before = {call.request_id for call in _journaled(world)}
-    story = await register_birth(world, report, screen)
-    calls = [call for call in _journaled(world) if call.request_id not in before]
-    report.calls += [call.document() for call in calls]
-    _show_calls(calls, screen)
-    _claim_calls(calls, story, report, screen)
+async def tell_story(world: World, sample: Sample, report: Report, screen: Screen) -> Story:
+    """A birth of the ministry's books, asked twice because the first ward was split; then one of the province's."""
+    story = Story()
+    asked, told = await _at_the_ministry(world, sample, report, screen, story)
+    calls = _of(world, asked, told)
+    show_calls(calls, screen)
+    claim_calls(calls, [asked, told], world.home(PORTAL), report, screen)
+    claim_papers(told, sample.first, "the ministry's", report, screen)
+    await _at_the_province(world, sample, report, screen, story)
     return story
 
 
-def _journaled(world: World) -> list[JournaledCall]:
-    """Every call that a broker admitted, in the order of time: each system goes through the broker that it likes."""
-    calls = [call for path in (BROKER, OTHER_BROKER) for call in read_records(world.journal(path)).calls]
-    return sorted(calls, key=lambda call: call.intent_ms)
+async def register_quietly(world: World, sample: Sample, family: Family, story: Story) -> Told:
+    """One more birth, of which nothing is shown."""
+    notice = new_notice()
+    ward = (sample.today, family.mother["ward"])
+    told = await tell_portal(portal_socket(world.layout), birth_of(family, ward, notice, home_list=sample.today))
+    story.private |= {notice, *family.numbers, *family.names}
+    return told
 
 
-async def register_birth(world: World, report: Report, screen: Screen) -> Story:
-    """The portal's part: what any client of civil status would write."""
-    sample = synthetic_sample()
-    couple, split, old = sample["couples"][0], sample["split_ward"], sample["old_ward"]
-    case = f"BIRTH-{secrets.token_hex(4)}"
-    notice = f"BV-{secrets.token_hex(6).upper()}"
-    kept: list[CallEvidence] = []
-    async with connect(world.client(PORTAL)) as channel:
-        said = channel.using(purpose=PURPOSE, case_id=case, official="registrar-7", on_evidence=kept.append)
-        births: CivilStatusServiceAsyncStub = CivilStatusServiceStub(said)
-        screen.say(f"case {case}: a clerk enters a birth notice; the paper names ward {split['code']} of the old list")
-        asked = await births.RegisterBirth(_birth(couple, split, notice), timeout=_TIMEOUT_S)
-        choices = {choice.code.code: choice.name for choice in asked.ward_question.choices}
-        screen.say(f"that ward was split; civil status asks back: {_listed(choices)}?")
-        _claim_ward(
-            report, screen, "split-ward-asked", "the split ward is answered by all its successors", split, choices
-        )
-        done = await births.RegisterBirth(_birth(couple, old, notice), timeout=_TIMEOUT_S)
-        evidence = kept[-1]
-        again = await births.RegisterBirth(_birth(couple, old, notice), timeout=_TIMEOUT_S)
-    certificate = done.certificate
-    number, ward = certificate.child_number.value, certificate.birth_ward
-    screen.say(f"it was ward {old['code']} after all: today {ward.code.code} {ward.name}, by the register of units")
-    _claim_ward(
-        report,
-        screen,
-        "old-ward-translated",
-        "the old code is answered by its successor",
-        old,
-        {ward.code.code: ward.name},
-    )
-    screen.say(f"population knows both parents; the newborn's number ends in {masked(number)[-4:]}; certificate issued")
-    named = (certificate.mother.person_number.value, certificate.father.person_number.value)
-    numbers = (couple["mother"]["person_number"], couple["father"]["person_number"])
-    found = "both, by population" if named == numbers and certificate.mother.name.given else "others"
-    screen.claim(report.claim("parents-found", "the certificate names both parents", "both, by population", found))
-    screen.claim(
-        report.claim(
-            "newborn-number", "the newborn has a number of 12 digits", (True, 12), (number.isdigit(), len(number))
-        )
-    )
-    same = "the same" if again == done else "another"
-    screen.claim(report.claim("asked-again", "the same notice once more: the same certificate", "the same", same))
-    receipts = sum(bool(each.receipt) for each in kept)
-    screen.claim(report.claim("receipts", "the portal holds a verified receipt for each of its calls", 3, receipts))
-    return Story(evidence, (number, *numbers, *(_full_name(each) for each in couple.values()), notice))
+async def _at_the_ministry(
+    world: World, sample: Sample, report: Report, screen: Screen, story: Story
+) -> tuple[Told, Told]:
+    socket, home, notice = portal_socket(world.layout), world.home(PORTAL), new_notice()
+    split, old, family = sample.split_ward, sample.old_ward, sample.first
+    before = birth_of(family, (split["code_list_version"], split["code"]), notice, home_list=sample.today)
+    after = birth_of(family, (old["code_list_version"], old["code"]), notice, home_list=sample.today)
+    screen.say(f"a clerk tells the portal of a birth; the paper names ward {split['code']} of the old list")
+    asked = await tell_portal(socket, before)
+    choices = {one.code.code: one.name for one in asked.question.choices} if asked.question else {}
+    screen.say(f"case {asked.case_id}: that ward was split; the portal asks back: {listed(choices)}?")
+    claim_ward(report, screen, "split-ward-asked", "a split ward is answered by all its successors", split, choices)
+    told = await tell_portal(socket, after)
+    if told.result is None or told.steps[0].call.provider != CIVIL_STATUS:
+        raise DemoError(f"the birth was not registered: {_why(told)}; with --state DIR see `govbus logs nation`")
+    screen.say(f"case {told.case_id}: it was ward {old['code']} after all")
+    _show_steps(told, screen)
+    claim_birth(told, family, old, home, report, screen)
+    claim_same(told, await tell_portal(socket, after), report, screen)
+    story.request_id = told.steps[0].call.request_id
+    story.evidence = home / told.steps[0].call.evidence
+    story.private |= {notice, *family.numbers, *family.names, *seen_by(told, home)}
+    return asked, told
 
 
-def _birth(couple: dict[str, Any], ward: dict[str, Any], notice: str) -> pb.RegisterBirthRequest:
-    born = datetime.now(UTC) - timedelta(days=2)
-    mother, father = couple["mother"]["person_number"], couple["father"]["person_number"]
-    return pb.RegisterBirthRequest(
-        birth_notice_number=notice,
-        child_name=PersonName(family=couple["father"]["name"]["family"], middle="Demo", given="An"),
-        child_sex=SEX_FEMALE,
-        birth_date=PartialDate(year=born.year, month=born.month, day=born.day),
-        birth_ward=AdministrativeUnitCode(code_list_version=ward["code_list_version"], code=ward["code"]),
-        mother_number=PersonNumber(value=mother),
-        father_number=PersonNumber(value=father),
-    )
+async def _at_the_province(world: World, sample: Sample, report: Report, screen: Screen, story: Story) -> None:
+    """The same contract, another provider: the request's header names it, and so the broker selects."""
+    family, home, notice = sample.of_the_province, world.home(PORTAL), new_notice()
+    ward = (sample.today, family.mother["ward"])
+    request = birth_of(family, ward, notice, home_list=sample.today, civil_status=HANOI)
+    screen.say("a family of Hanoi; the province keeps books of its own, by the same contract")
+    told = await tell_portal(portal_socket(world.layout), request)
+    _show_steps(told, screen)
+    calls = _of(world, told)
+    report.calls += [call.document() for call in calls]
+    providers = sorted({call.provider for call in calls if call.method == "RegisterBirth"})
+    text = "the header's provider selects: the province registered it, asking the same registers in its own name"
+    screen.claim(report.claim("provider-selects", text, [HANOI], providers))
+    found = told.result.allowance_granted if told.result else None
+    text = "the mother's allowance is granted" if family.allowance else "the allowance is refused, and nothing else"
+    screen.claim(report.claim("province-allowance", f"{text}, as the seed has her employment", family.allowance, found))
+    claim_papers(told, family, "the province's", report, screen, translated=False)
+    story.private |= {notice, *family.numbers, *family.names, *seen_by(told, home)}
 
 
-def _claim_ward(
-    report: Report, screen: Screen, name: str, text: str, ward: dict[str, Any], found: dict[str, str]
-) -> None:
-    expected = _listed(ward["successors"]["codes"])
-    screen.claim(report.claim(name, f"{text}, as the national list has it", expected, _listed(found)))
+def _of(world: World, *runs: Told) -> list[JournaledCall]:
+    return journaled([world.journal(path) for path in (BROKER, OTHER_BROKER)], {one.case_id for one in runs})
 
 
-def _listed(units: dict[str, str]) -> str:
-    return ", ".join(f"{code} {name}" for code, name in sorted(units.items()))
+def _show_steps(told: Told, screen: Screen) -> None:
+    for step in told.steps:
+        ended = "" if step.outcome == pb.STEP_OUTCOME_DONE else f": refused, {step.call.reason or step.call.status}"
+        screen.say(f"{step.call.provider}, {step.call.duration_ms} ms: {step.text.en}{ended}")
+    if told.result is not None:
+        number, card = told.result.child_number_masked, told.result.card_number_masked
+        screen.say(f"the newborn's number ends in {number[-4:]}, the card's in {card[-4:]}; the certificate is there")
 
 
-def _full_name(person: dict[str, Any]) -> str:
-    name = person["name"]
-    return f"{name['family']} {name['middle']} {name['given']}"
-
-
-def _show_calls(calls: list[JournaledCall], screen: Screen) -> None:
-    columns = ("who", "asked whom", "what", "purpose", "status", "ms", "receipt")
-    rows = [
-        (
-            call.client,
-            call.provider,
-            call.method,
-            call.purpose,
-            call.status,
-            str(call.milliseconds),
-            f"yes, {call.outcome_sequence}",
-        )
-        for call in calls
-    ]
-    screen.table(columns, rows, title="Every call of this birth, from the brokers' journals")
-
-
-def _claim_calls(calls: list[JournaledCall], story: Story, report: Report, screen: Screen) -> None:
-    settled = sum(call.outcome == "DONE" and call.status == "OK" and bool(call.receipt) for call in calls)
-    text = f"all {len(calls)} calls were admitted, answered, and recorded with a receipt"
-    screen.claim(report.claim("all-recorded", text, len(calls), settled))
-    asked = [f"{call.method} of {call.provider.rpartition('/')[2]}" for call in calls if call.client != calls[0].client]
-    expected = sorted(
-        ["ResolveUnit of units"] * 2 + ["GetPerson of population"] * 2 + ["RegisterNewborn of population"]
-    )
-    text = "civil status asked others in its own name, no more than a birth needs"
-    screen.claim(report.claim("asked-in-own-name", text, expected, sorted(asked)))
-    identifier = decode_request_header(story.evidence.request_header).request_id
-    recorded = [call.receipt for call in calls if call.request_id == identifier]
-    found = "the same bytes" if recorded == [story.evidence.receipt] else "other bytes"
-    text = "the portal's receipt is what the journal holds"
-    screen.claim(report.claim("receipt-journaled", text, "the same bytes", found))
+def _why(told: Told) -> str:
+    call = told.steps[0].call if told.steps else None
+    return f"{call.provider} says {call.reason or call.status}" if call else "the portal told nothing"

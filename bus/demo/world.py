@@ -1,71 +1,69 @@
-"""Instance, brokers and parties of one demonstration, made, run and ended together.
+"""Instance, nation and what the demonstration adds, made, run and ended together.
 
-    <folder>/instance    an instance as `govbus up` makes it; the parties' homes are in it (bus.demo.parties)
-    <folder>/logs        what the parties wrote to stderr
-    <folder>/evidence    bundles
-    <folder>/stranger    credentials that no policy lists
+    <state>/             an instance with a nation, as `govbus up --nation` makes it
+    <state>/demo/        evidence/: bundles; stranger/: credentials that no policy lists
 
 Whatever runs ends in the reverse order of its start, however the demonstration ends: the supervisor last.
 """
 
 import fcntl
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Generator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from bus.demo.nation import BROKER, MODULES, TRUST_DOMAIN
+from bus.demo.additions import BROKER, TRUST_DOMAIN
 from bus.demo.operator import Operator
-from bus.demo.parties import Party, await_ready, end, launch
 from bus.demo.report import DemoError
 from bus.edge.instance_files import broker_yaml
 from bus.engines.admin import EnvoyAdmin
 from bus.engines.broker import Broker
-from bus.engines.postgres import Postgres
 from bus.engines.supervisor import Supervisor
 from bus.exchange.config import ClientConfig, load_client_config
+from bus.nation import places
+from bus.nation.running import MemberPart
+from bus.nation.settled import settled
 from bus.registry.policy import policy_document
 from bus.up.background import start_supervisor
 from bus.up.control import ask, ask_supervisor
 from bus.up.layout import Facts, Layout
+from bus.up.options import Options
+from bus.up.preflight import verify_state
 from bus.up.process import end_supervisor, supervisor_pid
-from bus.up.running import Options, now_ms
+from bus.up.running import now_ms
 from pki.authority import Authority
 from pki.files import ensure_private_directory, write_atomic
 from pki.identity import SubsystemId
 
-__all__ = ["SUPERVISOR", "World", "make_world", "synthetic_sample"]
+__all__ = ["DEFAULT_PEOPLE", "SUPERVISOR", "World", "make_world"]
 
-SUPERVISOR = "govbus up"
-_ROOM_BYTES = 600 << 20  # two journals reserve their segments, PostgreSQL its own
-_DISHONEST = "bus.demo.dishonest"
-_ROLE = str.maketrans(".-", "__")  # from the name of a home to that of its database
-_DELIVERY_S = 15.0
-_END_S = 60.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+DEFAULT_PEOPLE: Final = 10_000
+"""Of the nation; `govbus up --nation` has more, which take longer to be made."""
+SUPERVISOR: Final = "govbus up"
+_ROOM_BYTES: Final = 800 << 20  # two journals reserve their segments, each PostgreSQL its own
+_DELIVERY_S: Final = 15.0
+_END_S: Final = 60.0
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(slots=True)
 class World:
     """What there is, and what of it runs."""
 
-    folder: Path
     layout: Layout
+    people: int
     operator: Operator
     running: ExitStack
-    parties: dict[str, Party] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
-    """Exit statuses of parties that ran, and of the supervisor."""
+    """The supervisor's exit status, once it ended."""
     brokers: dict[str, Broker] = field(default_factory=dict)
     """Those beside the supervisor's."""
+    _mirror: MemberPart | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -79,17 +77,15 @@ class World:
             for number, handler in former.items():
                 signal.signal(number, handler)
 
-    def start_instance(self, say: Callable[[str], None]) -> dict[str, Any]:
-        """What `govbus up` does; what it tells when it is ready."""
+    def start_instance(self) -> Generator[dict[str, Any], None, None]:
+        """What `govbus up --nation` does; what it tells until it is ready. Closed early, it ends."""
         self.running.callback(self._end_instance)
-        options, ready = Options(Facts(TRUST_DOMAIN, BROKER)), {}
+        options = Options(Facts(TRUST_DOMAIN, BROKER), nation=True, people=self.people)
         with closing(start_supervisor(self.layout, options, tethered=True)) as progress:
             for told in progress:
                 if "failed" in told:
                     raise DemoError(told["failed"])
-                ready = told.get("ready", {})  # told last, so nothing is closed early
-                say(told.get("step", "ready"))
-        return ready
+                yield told
 
     def start_broker(self, path: str) -> None:
         """Start another broker of the instance, unless the supervisor found it and did; it ends with the world."""
@@ -126,32 +122,21 @@ class World:
         if broker is not None:
             broker.stop()
 
-    def launch_parties(self, tokens: dict[str, str], paths: Sequence[str]) -> None:
-        """Start the ministries' PostgreSQL, then all providers at once; those that have a token enrol first.
+    def keep_mirror(self, mirror: MemberPart) -> None:
+        """Start the provider that cheats; it ends with the world."""
+        self._mirror = mirror
+        self.running.callback(mirror.stop)
+        mirror.begin()
 
-        Await each before it is used.
-        """
-        started = [Party(path, self.home(path), self.logs / f"{self.home(path).name}.log") for path in paths]
-        server = self.running.enter_context(Postgres(ensure_private_directory(self.layout.state / "nation")))
-        self.running.callback(lambda: self.ended.update(end(started)))
-        for party in started:
-            module, database = MODULES.get(party.path, _DISHONEST), None
-            if module != _DISHONEST:
-                database = party.folder / "database"
-                write_atomic(database, server.database(party.folder.name.translate(_ROLE)).dsn.encode())
-            self.parties[party.path] = party
-            launch(party, module, token=tokens.get(party.path, ""), database=database)
-
-    def await_parties(self) -> None:
-        """Until all that were launched serve."""
-        for party in self.parties.values():
-            if not party.port:
-                await_ready(party)
+    def await_mirror(self, seconds: float) -> None:
+        """Until it serves; EngineError if it does not."""
+        if self._mirror is not None:
+            self._mirror.supervisor.wait_ready(seconds)
 
     @property
-    def logs(self) -> Path:
-        """Where the parties' logs lie."""
-        return self.folder / "logs"
+    def folder(self) -> Path:
+        """What is the demonstration's own, and no part of the instance."""
+        return self.layout.state / "demo"
 
     def authority(self) -> Authority:
         """The instance's own: only its operator can read it."""
@@ -165,7 +150,7 @@ class World:
 
     def home(self, path: str) -> Path:
         """Where a subsystem has its keys, and the publisher brings its policy."""
-        return self.layout.state / "subsystems" / path.replace("/", ".")
+        return places.home(self.layout, path)
 
     def broker_home(self, path: str) -> Path:
         """A broker's."""
@@ -206,19 +191,21 @@ class World:
                 self.ended[SUPERVISOR] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def make_world(folder: Path) -> World:
-    """Take `folder`; nothing runs yet. Leaving the world ends what runs."""
-    folder = ensure_private_directory(folder.absolute())
+def make_world(state: Path, people: int | None) -> World:
+    """Take the directory; nothing runs yet. Leaving the world ends what runs."""
+    layout = Layout(state.absolute())
+    verify_state(layout)
     running = ExitStack()
-    running.callback(os.close, _lock(folder))
-    if shutil.disk_usage(folder).free < _ROOM_BYTES:
+    running.callback(os.close, _lock(layout.state))
+    if shutil.disk_usage(layout.state).free < _ROOM_BYTES:
         raise DemoError(
-            f"less than {_ROOM_BYTES >> 20} MiB are free under {folder}; free some, or name another folder with --state"
+            f"less than {_ROOM_BYTES >> 20} MiB are free under {layout.state}; free some, or name another directory"
+            " with --state"
         )
-    for name in ("instance", "logs", "evidence"):
-        ensure_private_directory(folder / name)
-    layout = Layout(folder / "instance")
-    return World(folder, layout, Operator(layout), running)
+    for name in ("", "evidence"):
+        ensure_private_directory(layout.state / "demo" / name)
+    known = settled(layout)
+    return World(layout, people or (known.people if known else DEFAULT_PEOPLE), Operator(layout), running)
 
 
 def _lock(folder: Path) -> int:
@@ -232,14 +219,3 @@ def _lock(folder: Path) -> int:
             f"a demonstration already runs in {folder}; wait for its end, or name another folder"
         ) from error
     return descriptor
-
-
-def synthetic_sample() -> dict[str, Any]:
-    """Couples and wards that the register knows; asked of the adapters' own tool, since bus imports no adapter."""
-    command = [sys.executable, "-m", "adapters.population.sample"]
-    utf8 = os.environ | {"PYTHONIOENCODING": "utf-8"}
-    ran = subprocess.run(command, capture_output=True, timeout=60, env=utf8, check=False)
-    if ran.returncode != 0:
-        raise DemoError("python -m adapters.population.sample does not work here; run `make env` again")
-    found: dict[str, Any] = json.loads(ran.stdout)
-    return found

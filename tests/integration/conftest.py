@@ -20,7 +20,7 @@ from tests.support.raw_provider_answers import honest
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """`govbus demo --json --state nation`, as it was run in `folder`."""
+    """`govbus demo --json --state nation`, with few people, as it was run in `folder`."""
 
     folder: Path
     ran: "subprocess.CompletedProcess[str]"
@@ -30,6 +30,7 @@ class Demonstration:
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
     folder = tmp_path_factory.mktemp("a folder")
     command = [sys.executable, "-c", "from bus.cli import main; main()", "demo", "--json", "--state", "nation"]
+    command += ["--people", "2000"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=folder, check=False)
     return Demonstration(folder, ran)
 
