@@ -95,8 +95,12 @@ def explain_suspended(instance: Commands, said: list[object]) -> None:
     """The caller learns NO_GRANT alone; the operator is told what the registry knew at that time, also afterwards."""
     instance.run("subsystem", "suspend", "gov/moh/echo", *WHY)
     refused = instance.json(*said, "test.v1.EchoService/Say", status=3)
-    instance.run("subsystem", "resume", "gov/moh/echo", *WHY)
     assert refused["error"]["reason"] == "NO_GRANT"
+    for _ in range(300):  # a refusal bears the time at which the broker wrote it down, some 50 ms after the answer
+        if "refused it" in instance.run("explain", refused["error"]["request_id"], status=None).stdout:
+            break
+        time.sleep(0.1)
+    instance.run("subsystem", "resume", "gov/moh/echo", *WHY)
     life = instance.json("explain", refused["error"]["request_id"])["life"]
     (told,) = [one for one in life if one["what"] == "refused it: NO_GRANT"]
     (known,) = told["registry"]
