@@ -29,6 +29,7 @@ __all__ = ["MemberPart", "keep_enrolled"]
 
 _LEFT: Final = timedelta(hours=1)
 _LONGEST: Final = 65_536
+_LONGEST_SAID: Final = 200
 _WORDS: Final = 65_536
 _READY: Final = b"serving on "
 _STAGE: Final = "bus.nation.member"
@@ -120,7 +121,8 @@ class MemberPart:
                 file.seek(self._from)
             for line in file:
                 if line.startswith(_READY) and line.endswith(b"\n"):
-                    self.serves = line[len(_READY) :].decode("utf-8", "replace").strip()
+                    said = line[len(_READY) : _LONGEST_SAID].decode("utf-8", "replace").strip()
+                    self.serves = "".join(filter(str.isprintable, said))  # a terminal will show it
                     return True
         return False
 
