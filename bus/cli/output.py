@@ -7,28 +7,15 @@
 Data goes to stdout, everything else to stderr.
 """
 
-import errno
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 import typer
-from google.protobuf.message import Error as ProtobufError
-from rich.console import Console
-from rich.table import Table
 
-from bus.edge.yaml_reader import YamlFileError
-from bus.engines.supervisor import EngineError
-from bus.evidence.bundle import BundleError
-from bus.registry.event import LogBroken
-from bus.registry.refusal import Refusal
-from native.policy import PolicyError
-from native.snapshot import SnapshotError
-from pki.errors import ProfileError
-from pki.identity import IdentityError
-
-__all__ = ["NEGATIVE", "UNABLE", "PipeConsole", "Unable", "echo_json", "error_lines", "print_table"]
+__all__ = ["EXPECTED", "NEGATIVE", "UNABLE", "Unable", "echo_json", "error_lines", "print_table"]
 
 NEGATIVE = 1
 UNABLE = 2
@@ -40,19 +27,22 @@ class Unable(Exception):
     """A command's own reason for not doing it; the text says what to do instead."""
 
 
-_EXPECTED = (
-    Unable,
-    YamlFileError,
-    EngineError,
-    BundleError,
-    PolicyError,
-    SnapshotError,
-    ProfileError,
-    IdentityError,
-    ProtobufError,
-    Refusal,
-    LogBroken,
+EXPECTED: Final = frozenset(
+    {
+        "bus.cli.output.Unable",
+        "bus.edge.yaml_reader.YamlFileError",
+        "bus.engines.supervisor.EngineError",
+        "bus.evidence.bundle.BundleError",
+        "bus.registry.event.LogBroken",
+        "bus.registry.refusal.Refusal",
+        "google.protobuf.message.Error",
+        "native.policy_types.PolicyError",
+        "native.snapshot.SnapshotError",
+        "pki.errors.ProfileError",
+        "pki.identity.IdentityError",
+    }
 )
+"""Errors, by name, whose text says what to do: a command that cannot raise one need not import where it is declared."""
 
 
 @contextmanager
@@ -63,18 +53,25 @@ def error_lines(missing: str = "look at the path") -> Iterator[None]:
     """
     try:
         yield
-    except _EXPECTED as error:
-        typer.echo(f"govbus: {error}", err=True)
+    except Exception as error:
+        line = _line(error, missing)
+        if line is None:
+            raise
+        typer.echo(f"govbus: {line}", err=True)
         raise typer.Exit(UNABLE) from error
-    except BrokenPipeError:
-        raise  # whoever read our output has enough: bus.cli.main ends quietly
-    except FileNotFoundError as error:
-        typer.echo(f"govbus: No such file or directory: {error.filename or error}; {missing}", err=True)
-        raise typer.Exit(UNABLE) from error
-    except OSError as error:
+
+
+def _line(error: Exception, missing: str) -> str | None:
+    if any(f"{kind.__module__}.{kind.__qualname__}" in EXPECTED for kind in type(error).__mro__):
+        return str(error)
+    if isinstance(error, BrokenPipeError):
+        return None  # whoever read our output has enough: bus.cli.main ends quietly
+    if isinstance(error, FileNotFoundError):
+        return f"No such file or directory: {error.filename or error}; {missing}"
+    if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
-        typer.echo(f"govbus: {error.strerror or error}{where}", err=True)
-        raise typer.Exit(UNABLE) from error
+        return f"{error.strerror or error}{where}"
+    return None
 
 
 def echo_json(value: object) -> None:
@@ -82,20 +79,15 @@ def echo_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, sort_keys=True))
 
 
-class PipeConsole(Console):
-    """One whose reader may go away, as `head` does: that is told like any write to a closed pipe."""
-
-    def on_broken_pipe(self) -> None:
-        """See rich.console.Console."""
-        self.quiet = True
-        raise BrokenPipeError(errno.EPIPE, "the reader has gone")
-
-
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
     """A table on stdout: folded to a terminal's width, a line for each row elsewhere; nothing is ever cut off.
 
     What reads a pipe looks for whole names, whatever width COLUMNS says the terminal has.
     """
+    from rich.table import Table  # a tenth of a second that --json need not pay
+
+    from bus.cli.console import PipeConsole
+
     console = PipeConsole(markup=False, highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in columns:

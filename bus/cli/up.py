@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bus.cli.output import PipeConsole, Unable, echo_json, error_lines
+from bus.cli.output import Unable, echo_json, error_lines
 from bus.edge.endpoint import Endpoint, EndpointError, parse_endpoint
 from bus.nation.settled import DEFAULT_PEOPLE, FEWEST_PEOPLE, MOST_PEOPLE
 from bus.up.background import Started
@@ -173,6 +173,8 @@ class _Teller:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
+        from bus.cli.console import PipeConsole  # only a start draws a table that grows
+
         self._console = PipeConsole(stderr=True, markup=False, highlight=False)
         self.failure = ""
 
