@@ -8,6 +8,7 @@ import getpass
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,8 @@ from pki.trust import TrustBundle
 __all__ = ["app", "enrol"]
 
 _SECRET_BYTES = 32
+_KEY_SECONDS = 12
+"""After so many every new key has started."""
 
 app = typer.Typer(no_args_is_help=True, help="Enrolment tokens.")
 
@@ -103,6 +106,9 @@ def enrol(
     accept_operator_grants: Annotated[
         bool, typer.Option("--accept-operator-grants", help="As a provider, honour grants made by the operator.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="End when the signing key starts: from then on it can call and answer.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Join an instance with a token: keys are made here and stay here. Afterwards config.yaml is ready for use."""
@@ -124,20 +130,25 @@ def enrol(
             key = credentials.signer.key_id.hex()
             subsystem = credentials.subsystem.path
             echo_json({"subsystem": subsystem, "config": str(config), "certificate": certificate, "signing_key": key})
-            return
-        typer.echo(f"{credentials.subsystem.path} is enrolled; its runtime reads {config}")
-        typer.echo(_first_call(config), err=True)
+        else:
+            typer.echo(f"{credentials.subsystem.path} is enrolled; its runtime reads {config}")
+        sys.stdout.flush()
+        _first_call(config, wait=wait, quiet=as_json)
 
 
-def _first_call(config: Path) -> str:
-    """From when on it can call. Before that its calls are refused: KEY_NOT_VALID."""
+def _first_call(config: Path, *, wait: bool, quiet: bool) -> None:
+    """Say from when on it can call, and wait for it. Before that its calls are refused: KEY_NOT_VALID."""
     try:
         starts_ms = caller_at(config.parent).key_starts_ms()
     except (Unable, ConfigError, SnapshotError, OSError):  # what was enrolled stands; its use will say what is wrong
         starts_ms = None
-    if starts_ms is None:
-        return "the signing key starts within 12 seconds; until then calls are refused"
-    return f"the signing key starts at {iso(starts_ms)}, in {starts_in(starts_ms)} s; until then calls are refused"
+    seconds = _KEY_SECONDS if starts_ms is None else starts_in(starts_ms)
+    if not quiet:
+        start = f"within {seconds} s" if starts_ms is None else f"at {iso(starts_ms)}, in {seconds} s"
+        until = "waiting for that" if wait else "until then calls are refused"
+        typer.echo(f"the signing key starts {start}; {until}", err=True)
+    if wait:
+        time.sleep(seconds)
 
 
 def _kept_address(home: Path) -> str:

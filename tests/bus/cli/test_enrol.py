@@ -27,7 +27,7 @@ def test_newcomer_joins_by_token_and_calls_through_the_bus(
     def enrol(name: str, status: int = 0) -> str:
         file = tmp_path / "token"
         file.write_text(token)
-        done = instance.run("enrol", tmp_path / name, "--token-file", file, status=status)
+        done = instance.run("enrol", tmp_path / name, "--token-file", file, "--wait", status=status)
         assert status or "the signing key starts" in done.stderr
         return done.stderr if status else done.stdout
 
@@ -42,7 +42,6 @@ def test_newcomer_joins_by_token_and_calls_through_the_bus(
     assert "--again" in instance.refused("token", "issue", NEWCOMER, *WHY)
     assert instance.run("token", "issue", NEWCOMER, "--again", *WHY).stdout.startswith("govbus1.")
 
-    time.sleep(12)  # the signing key starts
     with connect_blocking(load_client_config(tmp_path / "first" / "config.yaml")) as channel:
         stub = directory_pb2_grpc.DirectoryServiceStub(channel.using(purpose="directory", case_id="first-call"))
         found = stub.ListSubsystems(directory_pb2.ListSubsystemsRequest(member="gov/moh"), timeout=20)
