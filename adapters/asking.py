@@ -1,7 +1,8 @@
 """What one register asks of another, and how the other's noes become its own.
 
-Only a code that the provider itself gave is read as an answer, and only one that the caller names; whatever else went
-wrong is "did not answer". Each question has a deadline of its own, within that of the call being served.
+Only a code that the provider itself gave is read as an answer, and only one that the caller names, alone or together
+with the reason that begins the provider's fixed text; whatever else went wrong is "did not answer". Each question has a
+deadline of its own, within that of the call being served.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ REGISTER_SILENT = Refusal(
 )
 
 _Answer = TypeVar("_Answer")
-Noes = Mapping[grpc.StatusCode, Refusal]
-"""What is told the client for each code that the provider may answer with."""
+Noes = Mapping[grpc.StatusCode | tuple[grpc.StatusCode, str], Refusal]
+"""What is told the client for each code that the provider may answer with, or for a code with one reason."""
 
 
 class Cannot(Exception):
@@ -43,5 +44,11 @@ async def ask(call: Awaitable[_Answer], noes: Noes) -> _Answer:
     try:
         return await call
     except grpc.RpcError as error:
-        refusal = noes.get(error.code()) if answered_by_provider(error) else None
-        raise Cannot(refusal or REGISTER_SILENT) from error
+        raise Cannot(_refusal(error, noes)) from error
+
+
+def _refusal(error: grpc.RpcError, noes: Noes) -> Refusal:
+    if not answered_by_provider(error):
+        return REGISTER_SILENT
+    code, (reason, _, _) = error.code(), (error.details() or "").partition(":")
+    return noes.get((code, reason)) or noes.get(code) or REGISTER_SILENT

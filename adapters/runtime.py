@@ -51,6 +51,7 @@ __all__ = [
     "case_served",
     "fixed_text",
     "load_database",
+    "own_path",
     "program",
     "serve_until_told",
 ]
@@ -113,6 +114,11 @@ async def _serve(server: Server) -> None:
     sys.stdout.write(f"serving on port {port}\n")
     sys.stdout.flush()
     await server.run()
+
+
+def own_path(config: Path) -> str:
+    """Of the subsystem that the file is for, such as gov/hanoi/civil-status."""
+    return parse_spiffe_id(load_client_config(config).identity.spiffe_id).path
 
 
 def calling(config: Path) -> Channel:

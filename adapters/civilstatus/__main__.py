@@ -13,6 +13,7 @@ from adapters.runtime import (  # isort: skip - first, before anything that impo
     calling,
     case_served,
     load_database,
+    own_path,
     program,
     serve_until_told,
 )
@@ -34,7 +35,7 @@ PURPOSE = "civil.birth"  # what its grants at the other registers are for
 
 def main(arguments: list[str]) -> int:
     given = argument_parser("Keep the book of births.").parse_args(arguments)
-    asyncio.run(_serve(given.config, BirthBook(load_database(given.database))))
+    asyncio.run(_serve(given.config, BirthBook(load_database(given.database), own_path(given.config))))
     return 0
 
 

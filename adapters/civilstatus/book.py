@@ -6,7 +6,7 @@ What it promises to the service above it:
    it returns.
 2. A notice has at most one entry. Entering it again with the same content returns the certificate as first issued;
    with other content both methods raise NoticeConflict.
-3. Numbers of a ward and year are 1, 2, 3 ... without a gap, in order of entry.
+3. Numbers of a ward and year are 1, 2, 3 ... without a gap, in order of entry. They name the office whose book this is.
 4. With the entry the certificate is posted to the central store (outbox.py), in the same transaction.
 
 Certificates are kept as issued, as bytes the book does not look into.
@@ -17,10 +17,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final, TypeVar
 
 from adapters.civilstatus.outbox import OUTBOX, Letter, post
+from adapters.registration import RegistrationNumber, parse_registration_number
 from adapters.source import Context, Row, Told
 from adapters.sql import Connection, Schema, SqlStore, Statement
 from adapters.sql.transactions import Work
@@ -44,12 +45,14 @@ SCHEMA = Schema(
         );
         """,
         OUTBOX,
+        "ALTER TABLE birth ADD COLUMN office text COLLATE \"C\" NOT NULL DEFAULT ''",  # as its number names it
     ),
 )
 BY_NOTICE = Statement("birth.by_notice", "SELECT content, certificate FROM birth WHERE notice = %(notice)s")
 BY_NUMBER = Statement(
     "birth.by_number",
-    "SELECT certificate FROM birth WHERE ward = %(ward)s AND year = %(year)s AND serial = %(serial)s",
+    "SELECT certificate FROM birth"
+    " WHERE ward = %(ward)s AND year = %(year)s AND serial = %(serial)s AND office = %(office)s",
 )
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"  # of one notice
 # Whoever enters in the same ward and year waits for the end of this transaction; one that fails leaves no gap.
@@ -57,7 +60,7 @@ _NEXT: Final = (
     "INSERT INTO last_number VALUES (%s, %s, 1)"
     " ON CONFLICT (ward, year) DO UPDATE SET serial = last_number.serial + 1 RETURNING serial"
 )
-_INSERT: Final = "INSERT INTO birth VALUES (%s, %s, %s, %s, %s, %s)"
+_INSERT: Final = "INSERT INTO birth VALUES (%s, %s, %s, %s, %s, %s, %s)"
 
 _T = TypeVar("_T")
 
@@ -79,9 +82,10 @@ class BirthEntry:
 
 
 class BirthBook:
-    """See the module's text."""
+    """See the module's text; `office` is the path of the subsystem whose book it is."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, office: str) -> None:
+        self._office = office
         self._store = SqlStore(BY_NOTICE, BY_NUMBER, dsn=dsn, schema=SCHEMA)
         self.entered = asyncio.Event()
         """Set by each entry, for whoever brings certificates to the store."""
@@ -97,9 +101,8 @@ class BirthBook:
         return _certificate(await self._store.fetch_one(context, BY_NOTICE, {"notice": notice}), content)
 
     async def certificate(self, context: Context, number: str) -> bytes | None:
-        """The certificate of a registration number (ward-year-serial), None if there is none."""
-        ward, year, serial = number.split("-")
-        asked = {"ward": ward, "year": int(year), "serial": int(serial)}
+        """The certificate of a registration number, None if there is none in this book."""
+        asked = asdict(parse_registration_number(number))
         row = await self._store.fetch_one(context, BY_NUMBER, asked)
         return bytes(row["certificate"]) if row else None
 
@@ -109,7 +112,7 @@ class BirthBook:
         async def enter(connection: Connection) -> bytes:
             await connection.execute(_ONE_AT_A_TIME, (entry.notice,))
             found = await (await connection.execute(BY_NOTICE.text, {"notice": entry.notice})).fetchone()
-            return _certificate(found, entry.content) or await _enter(connection, entry, issue)
+            return _certificate(found, entry.content) or await _enter(connection, self._office, entry, issue)
 
         certificate = await self._store.write(context, "birth.enter", enter)
         self.entered.set()
@@ -126,12 +129,12 @@ def _certificate(row: Row | None, content: bytes) -> bytes | None:
     return bytes(row["certificate"]) if row else None
 
 
-async def _enter(connection: Connection, entry: BirthEntry, issue: Callable[[str], bytes]) -> bytes:
+async def _enter(connection: Connection, office: str, entry: BirthEntry, issue: Callable[[str], bytes]) -> bytes:
     row = await (await connection.execute(_NEXT, (entry.ward, entry.year))).fetchone()
     assert row is not None  # noqa: S101 - RETURNING of one row
     serial = int(row["serial"])
-    certificate = issue(f"{entry.ward}-{entry.year:04d}-{serial:06d}")
-    values = (entry.ward, entry.year, serial, entry.notice, entry.content, certificate)
+    certificate = issue(str(RegistrationNumber(office, entry.ward, entry.year, serial)))
+    values = (entry.ward, entry.year, serial, entry.notice, entry.content, certificate, office)
     await connection.execute(_INSERT, values)
     await post(connection, Letter(entry.ward, entry.year, serial, entry.case_id, entry.traceparent, certificate))
     return certificate

@@ -25,6 +25,7 @@ from vn.store.v1.store_pb2 import PutRequest
 
 from adapters.civilstatus.book import BirthBook
 from adapters.civilstatus.outbox import Letter, postpone, take, tick_off
+from adapters.registration import parse_registration_number
 from adapters.source import Told
 from adapters.sql.patience import end_task
 from adapters.sql.transactions import FAULTS
@@ -111,12 +112,12 @@ class Deposits:
 
 
 def request_of(certificate: bytes) -> PutRequest:
-    """The record of a certificate: the bytes as issued, under its registration number."""
+    """The record of a certificate: the bytes as issued, under its number in this office's book."""
     found = BirthCertificate.FromString(certificate)
     parents = [parent.person_number.value for parent in (found.mother, found.father) if parent.person_number.value]
     return PutRequest(
         record_type=RECORD_TYPE,
-        key=found.registration_number,
+        key=parse_registration_number(found.registration_number).in_book,
         version=VERSION,
         body=certificate,
         subjects=[PersonNumber(value=value) for value in sorted({found.child_number.value, *parents})],

@@ -1,18 +1,15 @@
 """What civil status asks of the other registers, and how their noes become ours.
 
-Works on any channel that stock stubs accept. Each question carries a deadline.
-Only a code that the provider itself gave is read as an answer; whatever else
-went wrong is "did not answer", which is safe to repeat because population knows
-its own newborns by the birth notice.
+Works on any channel that stock stubs accept. A register that did not answer may be asked again: population knows its
+own newborns by the birth notice.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -23,16 +20,14 @@ from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode, PersonNumber
 from vn.population.v1.population_pb2 import GetPersonRequest, RegisterNewbornRequest
 from vn.population.v1.population_pb2_grpc import PopulationServiceStub
 
+from adapters.asking import PATIENCE_S, Noes, ask
 from adapters.refusals import Refusal
-from adapters.runtime import answered_by_provider
 
 if TYPE_CHECKING:
     from vn.administrative.v1.administrative_pb2_grpc import AdministrativeUnitServiceAsyncStub
     from vn.population.v1.population_pb2_grpc import PopulationServiceAsyncStub
 
-__all__ = ["NOTICE_CONFLICT", "CannotRegister", "Parents", "Registers"]
-
-PATIENCE_S = 5.0  # for one question; a birth asks at most three after one another
+__all__ = ["NOTICE_CONFLICT", "Parents", "Registers"]
 
 WARD_UNKNOWN = Refusal(
     grpc.StatusCode.FAILED_PRECONDITION,
@@ -54,30 +49,21 @@ NOTICE_CONFLICT = Refusal(
     "NOTICE_CONFLICT",
     "this birth notice was registered with other content; compare it with the paper before anything else",
 )
-REGISTER_SILENT = Refusal(
-    grpc.StatusCode.ABORTED,
-    "REGISTER_SILENT",
-    "a register that is needed did not answer; repeat the call with the same birth notice, nothing happens twice",
+NOTICE_ELSEWHERE = Refusal(
+    grpc.StatusCode.FAILED_PRECONDITION,
+    "NOTICE_ELSEWHERE",
+    "this birth notice belongs to another civil status office; ask that office for the certificate",
 )
 
-_Answer = TypeVar("_Answer")
-_Noes = Mapping[grpc.StatusCode, Refusal]
-_UNIT: _Noes = MappingProxyType({grpc.StatusCode.NOT_FOUND: WARD_UNKNOWN})
-_PARENT: _Noes = MappingProxyType({grpc.StatusCode.NOT_FOUND: PARENT_UNKNOWN})
-_NEWBORN: _Noes = MappingProxyType(
+_UNIT: Noes = MappingProxyType({grpc.StatusCode.NOT_FOUND: WARD_UNKNOWN})
+_PARENT: Noes = MappingProxyType({grpc.StatusCode.NOT_FOUND: PARENT_UNKNOWN})
+_NEWBORN: Noes = MappingProxyType(
     {
         grpc.StatusCode.ALREADY_EXISTS: NOTICE_CONFLICT,
+        (grpc.StatusCode.FAILED_PRECONDITION, "NOTICE_ELSEWHERE"): NOTICE_ELSEWHERE,
         grpc.StatusCode.FAILED_PRECONDITION: PARENT_IMPOSSIBLE,
     }
 )
-
-
-class CannotRegister(Exception):
-    """The birth cannot be registered now; `refusal` is what to tell the client."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.reason)
-        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +75,7 @@ class Parents:
 
 
 class Registers:
-    """Administrative units and population, as civil status sees them."""
+    """Administrative units and population, as civil status sees them. What stands in a birth's way is a Cannot."""
 
     def __init__(self, units: AdministrativeUnitServiceAsyncStub, population: PopulationServiceAsyncStub) -> None:
         self._units = units
@@ -101,7 +87,7 @@ class Registers:
         return cls(AdministrativeUnitServiceStub(channel), PopulationServiceStub(channel))
 
     async def resolve(self, ward: AdministrativeUnitCode) -> ResolveUnitResponse:
-        return await _ask(self._units.ResolveUnit(ResolveUnitRequest(code=ward), timeout=PATIENCE_S), _UNIT)
+        return await ask(self._units.ResolveUnit(ResolveUnitRequest(code=ward), timeout=PATIENCE_S), _UNIT)
 
     async def parents(self, birth: RegisterBirthRequest) -> Parents:
         """Both at once. Nothing but the name is asked for: whether they can be parents, population judges itself."""
@@ -122,20 +108,12 @@ class Registers:
             mother_number=birth.mother_number if birth.HasField("mother_number") else None,
             father_number=birth.father_number if birth.HasField("father_number") else None,
         )
-        answer = await _ask(self._population.RegisterNewborn(request, timeout=PATIENCE_S), _NEWBORN)
+        answer = await ask(self._population.RegisterNewborn(request, timeout=PATIENCE_S), _NEWBORN)
         return answer.person_number
 
     async def _parent(self, number: PersonNumber | None) -> Parent | None:
         if number is None:
             return None
         request = GetPersonRequest(person_number=number, read_mask=FieldMask(paths=["name"]))
-        answer = await _ask(self._population.GetPerson(request, timeout=PATIENCE_S), _PARENT)
+        answer = await ask(self._population.GetPerson(request, timeout=PATIENCE_S), _PARENT)
         return Parent(person_number=number, name=answer.person.name)
-
-
-async def _ask(call: Awaitable[_Answer], noes: _Noes) -> _Answer:
-    try:
-        return await call
-    except grpc.RpcError as error:
-        refusal = noes.get(error.code()) if answered_by_provider(error) else None
-        raise CannotRegister(refusal or REGISTER_SILENT) from error

@@ -27,8 +27,9 @@ from vn.civilstatus.v1 import civilstatus_pb2 as pb
 from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceServicer
 from vn.common.v1.identifiers_pb2 import PersonNumber
 
+from adapters.asking import Cannot
 from adapters.civilstatus.book import BirthBook, BirthEntry, NoticeConflict
-from adapters.civilstatus.registers import NOTICE_CONFLICT, CannotRegister, Parents, Registers
+from adapters.civilstatus.registers import NOTICE_CONFLICT, Parents, Registers
 from adapters.refusals import Refusal, refuse
 
 __all__ = ["CivilStatus"]
@@ -75,7 +76,7 @@ class CivilStatus(CivilStatusServiceServicer):
                 return await self._register(request, case_id, context)
         except NoticeConflict:
             await refuse(context, NOTICE_CONFLICT)
-        except CannotRegister as no:
+        except Cannot as no:
             await refuse(context, no.refusal)
 
     async def GetBirthCertificate(
@@ -95,7 +96,7 @@ class CivilStatus(CivilStatusServiceServicer):
         now = self._now()
         today = now.astimezone(VIET_NAM).date()
         if (birth.birth_date.year, birth.birth_date.month, birth.birth_date.day) > today.timetuple()[:3]:
-            raise CannotRegister(BIRTH_IN_FUTURE)
+            raise Cannot(BIRTH_IN_FUTURE)
         resolved = await self._registers.resolve(birth.birth_ward)  # (2)
         if resolved.split:
             question = pb.WardQuestion(asked=resolved.unit, choices=resolved.successors)
@@ -116,7 +117,7 @@ class CivilStatus(CivilStatusServiceServicer):
 
 def _only_ward(resolved: ResolveUnitResponse) -> AdministrativeUnit:
     if len(resolved.successors) != 1 or resolved.successors[0].level != UNIT_LEVEL_WARD:
-        raise CannotRegister(WARD_NEEDED)
+        raise Cannot(WARD_NEEDED)
     return resolved.successors[0]
 
 

@@ -18,6 +18,7 @@ import secrets
 from vn.population.v1.population_pb2_grpc import add_PopulationServiceServicer_to_server
 
 from adapters.administrative.table import load_table
+from adapters.caller import verified_caller
 from adapters.population.generate import DEFAULT_PEOPLE, DEFAULT_SEED, DEFAULT_YEAR, generate
 from adapters.population.service import Population
 from adapters.population.store import PersonStore
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
         {"seed": str(given.seed), "people": str(given.people), "year": str(DEFAULT_YEAR)},
         lambda: generate(table, given.seed, given.people, DEFAULT_YEAR),
     )
-    servicer = Population(store, table, lambda: secrets.randbelow(1_000_000))
+    servicer = Population(store, table, lambda: secrets.randbelow(1_000_000), verified_caller)
     asyncio.run(serve_until_told(given.config, (add_PopulationServiceServicer_to_server, servicer), source=store))
     return 0
 

@@ -2,7 +2,8 @@
 
 A caller gets the fields it named and no others; VerifyPerson answers the same
 for a wrong name and for a number nobody has; a newborn's number is given once
-for one birth notice, however often it is asked for. What the wire cannot check
+for one birth notice, however often it is asked for, and to one registrar, the
+verified caller that entered it. What the wire cannot check
 is checked here before a number is given: the parents exist and can be parents,
 the ward is one of today's.
 """
@@ -21,8 +22,9 @@ from vn.population.v1 import population_pb2 as pb
 from vn.population.v1.population_pb2_grpc import PopulationServiceServicer
 
 from adapters.administrative.table import CURRENT_LIST, Level, Unit, UnitTable, UnknownUnit
+from adapters.caller import Caller
 from adapters.population.records import Birthday, Name, PersonRecord, person_number
-from adapters.population.store import NoticeConflict, NumbersExhausted, PersonStore
+from adapters.population.store import Notice, NoticeConflict, NoticeElsewhere, NumbersExhausted, PersonStore
 from adapters.refusals import Refusal, refuse
 
 __all__ = ["Population"]
@@ -52,6 +54,11 @@ NOTICE_CONFLICT = Refusal(
     "NOTICE_CONFLICT",
     "this birth notice was entered with other content; compare it with the paper before anything else",
 )
+NOTICE_ELSEWHERE = Refusal(
+    grpc.StatusCode.FAILED_PRECONDITION,
+    "NOTICE_ELSEWHERE",
+    "another registrar entered this birth notice; whoever needs the certificate asks there",
+)
 NUMBERS_EXHAUSTED = Refusal(
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     "NUMBERS_EXHAUSTED",
@@ -62,12 +69,19 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Population(PopulationServiceServicer):
-    """The servicer. `draw_serial` returns 0-999,999, unpredictable in service, scripted in tests."""
+    """The servicer.
 
-    def __init__(self, store: PersonStore, table: UnitTable, draw_serial: Callable[[], int]) -> None:
+    `draw_serial` returns 0-999,999, unpredictable in service, scripted in tests; `caller` is that of the call being
+    served.
+    """
+
+    def __init__(
+        self, store: PersonStore, table: UnitTable, draw_serial: Callable[[], int], caller: Callable[[], Caller]
+    ) -> None:
         self._store = store
         self._table = table
         self._draw_serial = draw_serial
+        self._caller = caller
 
     async def GetPerson(self, request: pb.GetPersonRequest, context: _Context) -> pb.GetPersonResponse:
         found = await self._store.person(context, request.person_number.value)
@@ -88,12 +102,14 @@ class Population(PopulationServiceServicer):
     async def RegisterNewborn(
         self, request: pb.RegisterNewbornRequest, context: _Context
     ) -> pb.RegisterNewbornResponse:
-        notice, content = request.birth_notice_number, _content(request)
+        notice = Notice(request.birth_notice_number, _content(request), self._caller().path)
         try:
-            number = await self._store.number_for(context, notice, content)
+            number = await self._store.number_for(context, notice)
             if number is None:
                 draw = await self._newborn(request, context)
-                number = await self._store.enter_newborn(context, notice, content, draw)
+                number = await self._store.enter_newborn(context, notice, draw)
+        except NoticeElsewhere:
+            await refuse(context, NOTICE_ELSEWHERE)
         except NoticeConflict:
             await refuse(context, NOTICE_CONFLICT)
         except NumbersExhausted:

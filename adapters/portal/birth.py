@@ -34,6 +34,7 @@ from vn.store.v1.store_pb2_grpc import StoreServiceStub
 
 from adapters.portal.archive import Archive
 from adapters.portal.texts import CALL_AGAIN, NOT_REGISTERED, STEPS, WHICH_WARD, paper
+from adapters.registration import parse_registration_number
 
 __all__ = ["Birth"]
 
@@ -153,7 +154,9 @@ class Birth:
 
     async def _certificate(self, issued: BirthCertificate, source: str) -> pb.RegisterBirthResponse:
         name = RecordName(
-            record_type=BirthCertificate.DESCRIPTOR.full_name, source=source, key=issued.registration_number
+            record_type=BirthCertificate.DESCRIPTOR.full_name,
+            source=source,
+            key=parse_registration_number(issued.registration_number).in_book,
         )
         asked = await self._look(GetRequest(name=name))
         if asked.answer is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from itertools import count
@@ -22,6 +22,7 @@ from vn.population.v1.population_pb2_grpc import add_PopulationServiceServicer_t
 
 from adapters.administrative.service import AdministrativeUnits
 from adapters.administrative.table import NEW_LIST, OLD_LIST, UnitTable
+from adapters.caller import Caller
 from adapters.civilstatus.book import BirthBook, BirthEntry, NoticeConflict
 from adapters.civilstatus.registers import Registers
 from adapters.civilstatus.service import CivilStatus
@@ -42,6 +43,7 @@ Couple = tuple[PersonRecord, PersonRecord]
 NOW = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)  # the 21st already in Viet Nam
 
 CASE = "2026-0021"
+OFFICE, PROVINCE = "gov/moj/civil-status", "gov/hanoi/civil-status"
 
 SPLIT_WARD = AdministrativeUnitCode(code_list_version=OLD_LIST, code="00073")
 OLD_WARD = AdministrativeUnitCode(code_list_version=OLD_LIST, code="00013")  # Phường Quán Thánh, today part of Ba Đình
@@ -78,27 +80,52 @@ def pages(used_book: Database) -> Database:
 
 @pytest.fixture
 async def book(pages: Database) -> AsyncIterator[BirthBook]:
-    book = BirthBook(pages.dsn)
+    book = BirthBook(pages.dsn, OFFICE)
     async with book.running(unheard):
         yield book
 
 
 @pytest.fixture
 def population(store: PersonStore, table: UnitTable) -> Hesitant:
-    serials = count(700)
-    return Hesitant(store, table, lambda: next(serials))
+    return register_for(OFFICE, store, table, count(700))
+
+
+def register_for(office: str, store: PersonStore, table: UnitTable, serials: Iterator[int]) -> Hesitant:
+    """The register, as one office reaches it: on the bus the office is the verified caller."""
+    return Hesitant(store, table, lambda: next(serials), lambda: Caller(office, "civil.birth", bytes(16)))
+
+
+Open = Callable[[BirthBook, Population], Awaitable["CivilStatusServiceAsyncStub"]]
 
 
 @pytest.fixture
-async def civil_status(
-    loopback: Serve, book: BirthBook, population: Population, unit_store: SqlStore
-) -> CivilStatusServiceAsyncStub:
-    registers = await loopback(
-        (add_AdministrativeUnitServiceServicer_to_server, AdministrativeUnits(unit_store)),
-        (add_PopulationServiceServicer_to_server, population),
-    )
-    servicer = CivilStatus(book, Registers.on(registers), lambda: CASE, lambda _: nullcontext(), lambda: NOW)
-    return CivilStatusServiceStub(await loopback((add_CivilStatusServiceServicer_to_server, servicer)))
+def opened(loopback: Serve, unit_store: SqlStore) -> Open:
+    """Opens an office: its book, and the register as it reaches it."""
+
+    async def office(book: BirthBook, population: Population) -> CivilStatusServiceAsyncStub:
+        registers = await loopback(
+            (add_AdministrativeUnitServiceServicer_to_server, AdministrativeUnits(unit_store)),
+            (add_PopulationServiceServicer_to_server, population),
+        )
+        servicer = CivilStatus(book, Registers.on(registers), lambda: CASE, lambda _: nullcontext(), lambda: NOW)
+        return CivilStatusServiceStub(await loopback((add_CivilStatusServiceServicer_to_server, servicer)))
+
+    return office
+
+
+@pytest.fixture
+async def civil_status(opened: Open, book: BirthBook, population: Population) -> CivilStatusServiceAsyncStub:
+    return await opened(book, population)
+
+
+@pytest.fixture
+async def province(
+    opened: Open, database: Database, store: PersonStore, table: UnitTable
+) -> AsyncIterator[CivilStatusServiceAsyncStub]:
+    """The same contract at another office, with a book of its own."""
+    book = BirthBook(database.dsn, PROVINCE)
+    async with book.running(unheard):
+        yield await opened(book, register_for(PROVINCE, store, table, count(900)))
 
 
 def birth(couple: Couple, ward: AdministrativeUnitCode = OLD_WARD, notice: str = "BV-HN-000021") -> Any:
@@ -136,7 +163,7 @@ async def test_birth_with_an_old_ward_code_is_registered_in_todays_ward(
     certificate = answer.certificate
     assert certificate.birth_ward.name == "Phường Ba Đình"
     assert certificate.birth_ward.code.code_list_version == NEW_LIST
-    assert certificate.registration_number == "00004-2026-000001"
+    assert certificate.registration_number == "gov.moj.civil-status:00004-2026-000001"
     assert certificate.child_number.value == "001326000700"
     assert certificate.mother.name.given == couple[0].name.given
     assert certificate.father.person_number.value == couple[1].number
@@ -144,7 +171,7 @@ async def test_birth_with_an_old_ward_code_is_registered_in_todays_ward(
     assert child is not None
     assert child.mother == couple[0].number
 
-    request = pb.GetBirthCertificateRequest(registration_number="00004-2026-000001")
+    request = pb.GetBirthCertificateRequest(registration_number="gov.moj.civil-status:00004-2026-000001")
     assert (await civil_status.GetBirthCertificate(request, timeout=5)).certificate == certificate
 
 
@@ -169,6 +196,52 @@ async def test_birth_told_again_is_the_same_certificate(
     first = await civil_status.RegisterBirth(birth(couple), timeout=10)
     assert await civil_status.RegisterBirth(birth(couple), timeout=10) == first
     assert newborns(register) == 1
+
+
+async def test_notice_at_two_offices_is_one_child_with_one_certificate(
+    civil_status: CivilStatusServiceAsyncStub,
+    province: CivilStatusServiceAsyncStub,
+    register: Database,
+    couple: Couple,
+) -> None:
+    first = await civil_status.RegisterBirth(birth(couple), timeout=10)
+    other = birth(couple)
+    other.child_name.given = "Bình"
+    for request in (birth(couple), other):
+        assert await refused(province.RegisterBirth(request, timeout=10)) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "NOTICE_ELSEWHERE",
+        )
+    assert newborns(register) == 1
+    assert await civil_status.RegisterBirth(birth(couple), timeout=10) == first
+
+
+async def test_notice_at_two_offices_at_once_is_one_child_with_one_certificate(
+    civil_status: CivilStatusServiceAsyncStub,
+    province: CivilStatusServiceAsyncStub,
+    register: Database,
+    couple: Couple,
+) -> None:
+    offices = [civil_status, province] * 5
+    answers = await asyncio.gather(
+        *(office.RegisterBirth(birth(couple), timeout=20) for office in offices), return_exceptions=True
+    )
+    issued = {each.certificate.registration_number for each in answers if isinstance(each, pb.RegisterBirthResponse)}
+    told = {each.details().partition(":")[0] for each in answers if isinstance(each, grpc.aio.AioRpcError)}  # type: ignore[union-attr]
+    assert (len(issued), told, newborns(register)) == (1, {"NOTICE_ELSEWHERE"}, 1)
+
+
+async def test_numbers_of_two_offices_differ_in_the_same_ward_and_year(
+    civil_status: CivilStatusServiceAsyncStub, province: CivilStatusServiceAsyncStub, couple: Couple
+) -> None:
+    numbers = []
+    for office, notice in ((civil_status, "BV-HN-000021"), (province, "BV-HN-000022")):
+        answer = await office.RegisterBirth(birth(couple, notice=notice), timeout=10)
+        protovalidate.validate(answer)
+        numbers.append(answer.certificate.registration_number)
+    assert numbers == ["gov.moj.civil-status:00004-2026-000001", "gov.hanoi.civil-status:00004-2026-000001"]
+    asked = pb.GetBirthCertificateRequest(registration_number=numbers[0])
+    assert (await refused(province.GetBirthCertificate(asked, timeout=5)))[1] == "REGISTRATION_UNKNOWN"
 
 
 async def test_birth_told_ten_times_at_once_is_one_entry(
@@ -261,11 +334,12 @@ async def test_child_of_one_known_parent(civil_status: CivilStatusServiceAsyncSt
 
 
 async def test_unknown_registration_is_refused(civil_status: CivilStatusServiceAsyncStub) -> None:
-    request = pb.GetBirthCertificateRequest(registration_number="00004-2026-999999")
-    assert await refused(civil_status.GetBirthCertificate(request, timeout=5)) == (
-        grpc.StatusCode.NOT_FOUND,
-        "REGISTRATION_UNKNOWN",
-    )
+    for number in ("gov.moj.civil-status:00004-2026-999999", "00004-2026-000001"):
+        request = pb.GetBirthCertificateRequest(registration_number=number)
+        assert await refused(civil_status.GetBirthCertificate(request, timeout=5)) == (
+            grpc.StatusCode.NOT_FOUND,
+            "REGISTRATION_UNKNOWN",
+        )
 
 
 # The book
@@ -279,25 +353,44 @@ async def test_numbers_of_a_ward_have_no_gap_even_after_a_failure(book: BirthBoo
     def fails(_: str) -> bytes:
         raise ZeroDivisionError
 
-    assert await book.enter(AT_LEISURE, entry("N1"), str.encode) == b"00004-2026-000001"
+    assert await book.enter(AT_LEISURE, entry("N1"), str.encode) == b"gov.moj.civil-status:00004-2026-000001"
     with pytest.raises(ZeroDivisionError):
         await book.enter(AT_LEISURE, entry("N2"), fails)
-    assert await book.enter(AT_LEISURE, entry("N3"), str.encode) == b"00004-2026-000002"
-    assert await book.enter(AT_LEISURE, entry("N4", ward="00070"), str.encode) == b"00070-2026-000001"
+    assert await book.enter(AT_LEISURE, entry("N3"), str.encode) == b"gov.moj.civil-status:00004-2026-000002"
+    assert (
+        await book.enter(AT_LEISURE, entry("N4", ward="00070"), str.encode) == b"gov.moj.civil-status:00070-2026-000001"
+    )
 
 
 async def test_numbers_of_a_ward_have_no_gap_when_many_are_entered_at_once(book: BirthBook) -> None:
     numbers = await asyncio.gather(*(book.enter(AT_LEISURE, entry(f"N{n}"), str.encode) for n in range(20)))
-    assert sorted(numbers) == [b"00004-2026-%06d" % n for n in range(1, 21)]
+    assert sorted(numbers) == [b"gov.moj.civil-status:00004-2026-%06d" % n for n in range(1, 21)]
 
 
 async def test_entry_survives_a_restart(pages: Database) -> None:
-    first = BirthBook(pages.dsn)
+    first = BirthBook(pages.dsn, OFFICE)
     async with first.running(unheard):
         await first.enter(AT_LEISURE, entry("N1"), str.encode)
-    second = BirthBook(pages.dsn)
+    second = BirthBook(pages.dsn, OFFICE)
     async with second.running(unheard):
-        assert await second.find(AT_LEISURE, "N1", b"a") == b"00004-2026-000001"
-        assert await second.certificate(AT_LEISURE, "00004-2026-000001") == b"00004-2026-000001"
+        assert await second.find(AT_LEISURE, "N1", b"a") == b"gov.moj.civil-status:00004-2026-000001"
+        assert (
+            await second.certificate(AT_LEISURE, "gov.moj.civil-status:00004-2026-000001")
+            == b"gov.moj.civil-status:00004-2026-000001"
+        )
         with pytest.raises(NoticeConflict):
             await second.find(AT_LEISURE, "N1", b"b")
+
+
+async def test_entries_from_before_offices_were_named_keep_their_numbers(database: Database) -> None:
+    before = BirthBook(database.dsn, "")
+    async with before.running(unheard):
+        await before.enter(AT_LEISURE, entry("N1"), str.encode)
+    with database.connect() as connection:  # as the step before left it
+        connection.execute("ALTER TABLE birth DROP COLUMN office")
+        connection.execute("UPDATE schema_steps SET taken = 2")
+    book = BirthBook(database.dsn, OFFICE)
+    async with book.running(unheard):
+        assert await book.enter(AT_LEISURE, entry("N1"), str.encode) == b"00004-2026-000001"
+        assert await book.certificate(AT_LEISURE, "00004-2026-000001") == b"00004-2026-000001"
+        assert await book.enter(AT_LEISURE, entry("N2"), str.encode) == b"gov.moj.civil-status:00004-2026-000002"

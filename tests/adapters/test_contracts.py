@@ -22,6 +22,8 @@ from vn.socialinsurance.v1 import socialinsurance_pb2
 from vn.store.v1 import store_pb2
 from vn.store.v1.store_pb2 import PutRequest, RecordName
 
+from adapters.registration import RegistrationNumber, parse_registration_number
+
 FILES: list[FileDescriptor] = [
     module.DESCRIPTOR
     for module in (
@@ -207,9 +209,28 @@ def test_a_stores_key_never_holds_a_person_number(key: str) -> None:
     assert broken(put)
 
 
-def test_a_registration_number_is_a_stores_key() -> None:
-    put = PutRequest(record_type="vn.civilstatus.v1.BirthCertificate", key="00097-2026-000012", version=1, body=b"x")
+def test_registration_number_without_its_office_is_a_stores_key() -> None:
+    number = "gov.hanoi.civil-status:00097-2026-000012"
+    assert not broken(civilstatus_pb2.GetBirthCertificateRequest(registration_number=number))
+    key = parse_registration_number(number).in_book
+    put = PutRequest(record_type="vn.civilstatus.v1.BirthCertificate", key=key, version=1, body=b"x")
     assert broken(put) == set()
+
+
+@pytest.mark.parametrize("office", ["", "gov/hanoi/civil-status", f"{'a' * 63}/b-c/d1"])
+def test_registration_number_is_read_as_it_was_written(office: str) -> None:
+    number = RegistrationNumber(office, "00097", 2026, 12)
+    assert parse_registration_number(str(number)) == number
+    assert not broken(civilstatus_pb2.GetBirthCertificateRequest(registration_number=str(number)))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "00097-2026-12", ":00097-2026-000012", "gov.hanoi:00097-2026-000012", "\u0661" * 17]
+)
+def test_what_is_no_registration_number_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a registration number"):
+        parse_registration_number(text)
+    assert broken(civilstatus_pb2.GetBirthCertificateRequest(registration_number=text))
 
 
 def test_portals_event_is_one_of_four() -> None:

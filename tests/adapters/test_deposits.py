@@ -121,7 +121,7 @@ async def until_brought(database: Database) -> None:
 async def test_certificate_is_in_the_store_in_the_case_of_its_birth(
     database: Database, store: Leaving, records: Records, loopback: Serve
 ) -> None:
-    book, cases = BirthBook(database.dsn), list[str]()
+    book, cases = BirthBook(database.dsn, SOURCE), list[str]()
     async with bringing(book, store, loopback, cases):
         entry = BirthEntry("N1", b"a", "00004", 2026, case_id="2026-0117")
         issued = await book.enter(AT_LEISURE, entry, certificate)
@@ -136,7 +136,7 @@ async def test_certificate_is_in_the_store_in_the_case_of_its_birth(
 async def test_store_that_is_away_loses_no_certificate_and_stops_no_registration(
     database: Database, store: Leaving, loopback: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    book = BirthBook(database.dsn)
+    book = BirthBook(database.dsn, SOURCE)
     store.away = 3
     async with bringing(book, store, loopback, []):
         for n in range(3):
@@ -155,7 +155,7 @@ async def test_store_that_is_away_loses_no_certificate_and_stops_no_registration
 async def test_certificate_whose_bringer_died_is_brought_by_the_next_one(
     database: Database, store: Leaving, loopback: Serve
 ) -> None:
-    first = BirthBook(database.dsn)
+    first = BirthBook(database.dsn, SOURCE)
     async with first.running(unheard):
         await first.enter(AT_LEISURE, BirthEntry("N1", b"a", "00006", 2026), certificate)
         taken = await first.do(lambda connection: take(connection, 5))
@@ -163,7 +163,7 @@ async def test_certificate_whose_bringer_died_is_brought_by_the_next_one(
         # It is nobody else's until the one who took it has had time to bring it.
         assert await first.do(lambda connection: take(connection, 5)) == []
     await fall_due(database)
-    async with bringing(BirthBook(database.dsn), store, loopback, []):
+    async with bringing(BirthBook(database.dsn, SOURCE), store, loopback, []):
         await until_brought(database)
     assert store.asked == 1
 
@@ -171,7 +171,7 @@ async def test_certificate_whose_bringer_died_is_brought_by_the_next_one(
 async def test_certificate_that_arrived_without_a_word_may_be_brought_again(
     database: Database, store: Leaving, loopback: Serve
 ) -> None:
-    book = BirthBook(database.dsn)
+    book = BirthBook(database.dsn, SOURCE)
     async with bringing(book, store, loopback, []):
         await book.enter(AT_LEISURE, BirthEntry("N1", b"a", "00007", 2026, case_id="c"), certificate)
         await until_brought(database)
@@ -187,13 +187,14 @@ async def test_certificate_that_arrived_without_a_word_may_be_brought_again(
 async def test_births_from_before_there_was_a_store_are_brought_too(
     database: Database, store: Leaving, loopback: Serve
 ) -> None:
-    book = BirthBook(database.dsn)
+    book = BirthBook(database.dsn, SOURCE)
     async with book.running(unheard):
         await book.enter(AT_LEISURE, BirthEntry("N1", b"a", "00008", 2026), certificate)
     with database.connect() as connection:  # as the first release left it
         connection.execute("DROP TABLE outbox")
+        connection.execute("ALTER TABLE birth DROP COLUMN office")
         connection.execute("UPDATE schema_steps SET taken = 1")
-    async with bringing(BirthBook(database.dsn), store, loopback, []):
+    async with bringing(BirthBook(database.dsn, SOURCE), store, loopback, []):
         await until_brought(database)
     assert store.asked == 1
 
@@ -201,7 +202,7 @@ async def test_births_from_before_there_was_a_store_are_brought_too(
 async def test_certificate_that_nobody_can_read_keeps_no_other_from_the_store(
     database: Database, store: Leaving, loopback: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    book = BirthBook(database.dsn)
+    book = BirthBook(database.dsn, SOURCE)
     async with bringing(book, store, loopback, []):
         await book.enter(AT_LEISURE, BirthEntry("N1", b"a", "00009", 2026), lambda _: b"\xff\xff torn")
         await book.enter(AT_LEISURE, BirthEntry("N2", b"a", "00009", 2026), certificate)
@@ -216,7 +217,7 @@ async def test_certificate_that_nobody_can_read_keeps_no_other_from_the_store(
 
 
 async def test_bringer_outlives_what_nobody_foresaw(database: Database, store: Leaving, loopback: Serve) -> None:
-    book = BirthBook(database.dsn)
+    book = BirthBook(database.dsn, SOURCE)
     async with bringing(book, store, loopback, []):
         with database.connect(autocommit=True) as connection:
             connection.execute("ALTER TABLE outbox RENAME TO outbox_away")

@@ -20,11 +20,12 @@ from vn.population.v1 import population_pb2 as pb
 from vn.population.v1.population_pb2_grpc import PopulationServiceStub, add_PopulationServiceServicer_to_server
 
 from adapters.administrative.table import CURRENT_LIST, OLD_LIST, UnitTable
+from adapters.caller import Caller
 from adapters.population import sample
 from adapters.population.generate import generate
 from adapters.population.records import Name, PersonRecord, person_number
 from adapters.population.service import Population
-from adapters.population.store import NoticeConflict, NumbersExhausted, PersonStore
+from adapters.population.store import Notice, NoticeConflict, NoticeElsewhere, NumbersExhausted, PersonStore
 from adapters.runtime import CannotStart
 from bus.engines.postgres_database import Database
 from tests.adapters.conftest import AT_LEISURE, unheard
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tests.adapters.conftest import Serve
 
 Couple = tuple[PersonRecord, PersonRecord]
+OFFICE, OTHER_OFFICE = "gov/moj/civil-status", "gov/hanoi/civil-status"
 ALL_FIELDS = [field.name for field in pb.Person.DESCRIPTOR.fields]
 
 
@@ -100,10 +102,10 @@ async def test_notice_entered_twice_keeps_its_number(store: PersonStore, couple:
     draws = map(child_of, itertools.repeat(couple), itertools.count())
 
     async def enter(notice: str, content: bytes) -> str:
-        return await store.enter_newborn(AT_LEISURE, notice, content, lambda: next(draws))
+        return await store.enter_newborn(AT_LEISURE, Notice(notice, content, OFFICE), lambda: next(draws))
 
     async def find(notice: str, content: bytes) -> str | None:
-        return await store.number_for(AT_LEISURE, notice, content)
+        return await store.number_for(AT_LEISURE, Notice(notice, content, OFFICE))
 
     first = await enter("BV-00001", b"content")
     assert await enter("BV-00001", b"content") == first
@@ -119,11 +121,11 @@ async def test_number_in_use_is_never_given_again(store: PersonStore, couple: Co
     def draw() -> PersonRecord:
         return child_of(couple, next(draws))
 
-    first = await store.enter_newborn(AT_LEISURE, "BV-00001", b"a", draw)
-    assert await store.enter_newborn(AT_LEISURE, "BV-00002", b"b", draw) != first
+    first = await store.enter_newborn(AT_LEISURE, Notice("BV-00001", b"a", OFFICE), draw)
+    assert await store.enter_newborn(AT_LEISURE, Notice("BV-00002", b"b", OFFICE), draw) != first
     with pytest.raises(NumbersExhausted):
-        await store.enter_newborn(AT_LEISURE, "BV-00003", b"c", lambda: child_of(couple, 1))
-    assert await store.number_for(AT_LEISURE, "BV-00003", b"c") is None
+        await store.enter_newborn(AT_LEISURE, Notice("BV-00003", b"c", OFFICE), lambda: child_of(couple, 1))
+    assert await store.number_for(AT_LEISURE, Notice("BV-00003", b"c", OFFICE)) is None
 
 
 async def test_newborn_survives_a_restart_and_half_a_transaction_does_not(
@@ -131,13 +133,13 @@ async def test_newborn_survives_a_restart_and_half_a_transaction_does_not(
 ) -> None:
     first = PersonStore(database.dsn, {"seed": "1"}, lambda: people[:100])
     async with first.running(unheard):
-        number = await first.enter_newborn(AT_LEISURE, "BV-00001", b"a", lambda: child_of(couple, 1))
+        number = await first.enter_newborn(AT_LEISURE, Notice("BV-00001", b"a", OFFICE), lambda: child_of(couple, 1))
         with pytest.raises(ZeroDivisionError):
-            await first.enter_newborn(AT_LEISURE, "BV-00002", b"b", lambda: child_of(couple, 1 // 0))
+            await first.enter_newborn(AT_LEISURE, Notice("BV-00002", b"b", OFFICE), lambda: child_of(couple, 1 // 0))
     second = PersonStore(database.dsn, {"seed": "1"}, lambda: pytest.fail("filled twice"))
     async with second.running(unheard):
         assert await second.person(AT_LEISURE, number) == child_of(couple, 1)
-        assert await second.number_for(AT_LEISURE, "BV-00002", b"b") is None
+        assert await second.number_for(AT_LEISURE, Notice("BV-00002", b"b", OFFICE)) is None
 
 
 async def test_database_of_other_people_is_not_started_with(database: Database, people: list[PersonRecord]) -> None:
@@ -149,6 +151,35 @@ async def test_database_of_other_people_is_not_started_with(database: Database, 
                 pass
 
 
+async def test_notice_belongs_to_the_registrar_that_entered_it(store: PersonStore, couple: Couple) -> None:
+    def draw() -> PersonRecord:
+        return child_of(couple, 1)
+
+    await store.enter_newborn(AT_LEISURE, Notice("BV-00001", b"a", OFFICE), draw)
+    for content in (b"a", b"b"):  # another one does not learn whether it says the same
+        elsewhere = Notice("BV-00001", content, OTHER_OFFICE)
+        with pytest.raises(NoticeElsewhere):
+            await store.number_for(AT_LEISURE, elsewhere)
+        with pytest.raises(NoticeElsewhere):
+            await store.enter_newborn(AT_LEISURE, elsewhere, draw)
+
+
+async def test_notice_from_before_registrars_were_kept_gets_no_second_certificate(
+    database: Database, people: list[PersonRecord], couple: Couple
+) -> None:
+    async def once() -> str:
+        store = PersonStore(database.dsn, {"seed": "1"}, lambda: people[:1])
+        async with store.running(unheard):
+            return await store.enter_newborn(AT_LEISURE, Notice("BV-00001", b"a", OFFICE), lambda: child_of(couple, 1))
+
+    await once()
+    with database.connect() as connection:  # as the step before left it
+        connection.execute("ALTER TABLE notice DROP COLUMN registrar")
+        connection.execute("UPDATE schema_steps SET taken = 1")
+    with pytest.raises(NoticeElsewhere):
+        await once()
+
+
 # The service
 
 
@@ -158,10 +189,16 @@ def serials() -> Iterator[int]:
 
 
 @pytest.fixture
+def registrar() -> list[str]:
+    """The last one is who calls."""
+    return [OFFICE]
+
+
+@pytest.fixture
 async def population(
-    loopback: Serve, store: PersonStore, table: UnitTable, serials: Iterator[int]
+    loopback: Serve, store: PersonStore, table: UnitTable, serials: Iterator[int], registrar: list[str]
 ) -> PopulationServiceAsyncStub:
-    servicer = Population(store, table, lambda: next(serials))
+    servicer = Population(store, table, lambda: next(serials), lambda: Caller(registrar[-1], "civil.birth", bytes(16)))
     channel = await loopback((add_PopulationServiceServicer_to_server, servicer))
     return PopulationServiceStub(channel)
 
@@ -280,6 +317,19 @@ async def test_same_notice_with_other_content_is_refused(
         grpc.StatusCode.ALREADY_EXISTS,
         "NOTICE_CONFLICT",
     )
+
+
+async def test_notice_of_another_registrar_is_refused(
+    population: PopulationServiceAsyncStub, registrar: list[str], register: Database, couple: Couple
+) -> None:
+    await population.RegisterNewborn(birth(couple), timeout=5)
+    registrar.append(OTHER_OFFICE)
+    for request in (birth(couple), birth(couple, sex=SEX_MALE)):
+        assert await refused(lambda request=request: population.RegisterNewborn(request, timeout=5)) == (  # type: ignore[misc]
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "NOTICE_ELSEWHERE",
+        )
+    assert notices(register) == 1
 
 
 async def test_newborn_that_cannot_be_is_refused(

@@ -28,7 +28,7 @@ import grpc
 import pytest
 
 from adapters.population.records import PersonRecord, person_number
-from adapters.population.store import PersonStore
+from adapters.population.store import Notice, PersonStore
 from adapters.sql import SqlSource
 from bus.engines.postgres import Postgres
 from bus.engines.postgres_database import Database
@@ -86,19 +86,24 @@ async def test_newborn_outlives_a_killed_database_and_one_that_freezes_gives_one
 
     store = PersonStore(server.database("register").dsn, {"seed": "1"}, lambda: people[:100])
     async with store.running(hear):
-        number = await store.enter_newborn(AT_LEISURE, "BV-00001", b"a", lambda: first)
+        number = await store.enter_newborn(AT_LEISURE, Notice("BV-00001", b"a", "gov/moj/civil-status"), lambda: first)
         pid = server.supervisor.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         await until(lambda: False in told)
         await until(lambda: told[-1])
         assert await store.person(AT_LEISURE, number) == first
-        assert await store.enter_newborn(AT_LEISURE, "BV-00001", b"a", lambda: second) == number
+        assert (
+            await store.enter_newborn(AT_LEISURE, Notice("BV-00001", b"a", "gov/moj/civil-status"), lambda: second)
+            == number
+        )
 
         with frozen(server), pytest.raises(AssertionError, match=r"refused: .* DATABASE_"):
-            await store.enter_newborn(HURRIED, "BV-00002", b"b", lambda: second)
+            await store.enter_newborn(HURRIED, Notice("BV-00002", b"b", "gov/moj/civil-status"), lambda: second)
         # Whether the server went on with it when it thawed or not.
-        again = await patiently(lambda: store.enter_newborn(AT_LEISURE, "BV-00002", b"b", lambda: second))
+        again = await patiently(
+            lambda: store.enter_newborn(AT_LEISURE, Notice("BV-00002", b"b", "gov/moj/civil-status"), lambda: second)
+        )
         assert again == second.number
 
 

@@ -71,8 +71,10 @@ class BirthCertificate(_message.Message):
     FATHER_FIELD_NUMBER: _builtins.int
     REGISTERED_AT_MS_FIELD_NUMBER: _builtins.int
     registration_number: _builtins.str
-    """Number in the book: ward code, year, serial, such as "00097-2026-000012".
-    Filled by the provider.
+    """Number in the books, of which each office keeps its own: the office's path
+    on the bus with dots, ward code, year, serial, such as
+    "gov.hanoi.civil-status:00097-2026-000012". Without the office in
+    certificates from before offices were named. Filled by the provider.
     """
     child_sex: _person_pb2.Sex.ValueType
     """The child's sex. Filled by the provider from the request."""
@@ -260,7 +262,7 @@ class GetBirthCertificateRequest(_message.Message):
 
     REGISTRATION_NUMBER_FIELD_NUMBER: _builtins.int
     registration_number: _builtins.str
-    """Number in the book, as in BirthCertificate. Filled by the client."""
+    """Number in the books, as in BirthCertificate. Filled by the client."""
     def __init__(
         self,
         *,

@@ -59,7 +59,8 @@ class CivilStatusServiceServicer:
         returns the registration made before. After a question about the ward the
         caller repeats with one of the choices and a new idempotency key.
         ALREADY_EXISTS: same notice, other content. FAILED_PRECONDITION: a parent
-        or the ward is not in its register, or the parent cannot be one.
+        or the ward is not in its register, the parent cannot be one, or another
+        civil status office has the notice (NOTICE_ELSEWHERE).
         ABORTED: a register did not answer; repeat, nothing happens twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -43,7 +43,8 @@ class CivilStatusServiceStub:
     returns the registration made before. After a question about the ward the
     caller repeats with one of the choices and a new idempotency key.
     ALREADY_EXISTS: same notice, other content. FAILED_PRECONDITION: a parent
-    or the ward is not in its register, or the parent cannot be one.
+    or the ward is not in its register, the parent cannot be one, or another
+    civil status office has the notice (NOTICE_ELSEWHERE).
     ABORTED: a register did not answer; repeat, nothing happens twice.
     """
     GetBirthCertificate: _grpc.UnaryUnaryMultiCallable[_civilstatus_pb2.GetBirthCertificateRequest, _civilstatus_pb2.GetBirthCertificateResponse]
@@ -66,7 +67,8 @@ class CivilStatusServiceAsyncStub(CivilStatusServiceStub):
     returns the registration made before. After a question about the ward the
     caller repeats with one of the choices and a new idempotency key.
     ALREADY_EXISTS: same notice, other content. FAILED_PRECONDITION: a parent
-    or the ward is not in its register, or the parent cannot be one.
+    or the ward is not in its register, the parent cannot be one, or another
+    civil status office has the notice (NOTICE_ELSEWHERE).
     ABORTED: a register did not answer; repeat, nothing happens twice.
     """
     GetBirthCertificate: _aio.UnaryUnaryMultiCallable[_civilstatus_pb2.GetBirthCertificateRequest, _civilstatus_pb2.GetBirthCertificateResponse]  # type: ignore[assignment]
@@ -92,7 +94,8 @@ class CivilStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         returns the registration made before. After a question about the ward the
         caller repeats with one of the choices and a new idempotency key.
         ALREADY_EXISTS: same notice, other content. FAILED_PRECONDITION: a parent
-        or the ward is not in its register, or the parent cannot be one.
+        or the ward is not in its register, the parent cannot be one, or another
+        civil status office has the notice (NOTICE_ELSEWHERE).
         ABORTED: a register did not answer; repeat, nothing happens twice.
         """
 

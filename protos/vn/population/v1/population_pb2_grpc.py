@@ -81,9 +81,11 @@ class PopulationServiceServicer:
         The caller must hold a grant for this method; given to civil status only.
         Calling again with the same birth notice number and the same content
         returns the number assigned before, also years later and without an
-        idempotency key. ALREADY_EXISTS: same notice, other content.
-        FAILED_PRECONDITION: a parent is unknown or cannot be this child's parent,
-        or the ward is not one of the current list.
+        idempotency key. A notice belongs to the subsystem that entered it.
+        ALREADY_EXISTS: same notice, other content. FAILED_PRECONDITION: a parent
+        is unknown or cannot be this child's parent, the ward is not one of the
+        current list, or another subsystem entered the notice (NOTICE_ELSEWHERE,
+        whatever the content).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

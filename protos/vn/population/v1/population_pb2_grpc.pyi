@@ -55,9 +55,11 @@ class PopulationServiceStub:
     The caller must hold a grant for this method; given to civil status only.
     Calling again with the same birth notice number and the same content
     returns the number assigned before, also years later and without an
-    idempotency key. ALREADY_EXISTS: same notice, other content.
-    FAILED_PRECONDITION: a parent is unknown or cannot be this child's parent,
-    or the ward is not one of the current list.
+    idempotency key. A notice belongs to the subsystem that entered it.
+    ALREADY_EXISTS: same notice, other content. FAILED_PRECONDITION: a parent
+    is unknown or cannot be this child's parent, the ward is not one of the
+    current list, or another subsystem entered the notice (NOTICE_ELSEWHERE,
+    whatever the content).
     """
 
 @_typing.type_check_only
@@ -82,9 +84,11 @@ class PopulationServiceAsyncStub(PopulationServiceStub):
     The caller must hold a grant for this method; given to civil status only.
     Calling again with the same birth notice number and the same content
     returns the number assigned before, also years later and without an
-    idempotency key. ALREADY_EXISTS: same notice, other content.
-    FAILED_PRECONDITION: a parent is unknown or cannot be this child's parent,
-    or the ward is not one of the current list.
+    idempotency key. A notice belongs to the subsystem that entered it.
+    ALREADY_EXISTS: same notice, other content. FAILED_PRECONDITION: a parent
+    is unknown or cannot be this child's parent, the ward is not one of the
+    current list, or another subsystem entered the notice (NOTICE_ELSEWHERE,
+    whatever the content).
     """
 
 class PopulationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -124,9 +128,11 @@ class PopulationServiceServicer(metaclass=_abc_1.ABCMeta):
         The caller must hold a grant for this method; given to civil status only.
         Calling again with the same birth notice number and the same content
         returns the number assigned before, also years later and without an
-        idempotency key. ALREADY_EXISTS: same notice, other content.
-        FAILED_PRECONDITION: a parent is unknown or cannot be this child's parent,
-        or the ward is not one of the current list.
+        idempotency key. A notice belongs to the subsystem that entered it.
+        ALREADY_EXISTS: same notice, other content. FAILED_PRECONDITION: a parent
+        is unknown or cannot be this child's parent, the ward is not one of the
+        current list, or another subsystem entered the notice (NOTICE_ELSEWHERE,
+        whatever the content).
         """
 
 def add_PopulationServiceServicer_to_server(servicer: PopulationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
