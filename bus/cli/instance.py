@@ -13,8 +13,7 @@ from pki.identity import parse_spiffe_id
 __all__ = ["app"]
 
 _MISSING = (
-    "name the state directory of an instance made from policy.yaml (govbus demo --state DIR leaves one); one that runs"
-    " by govbus up publishes by itself"
+    "name the state directory of an instance made from policy.yaml; one that runs by govbus up publishes by itself"
 )
 
 app = typer.Typer(no_args_is_help=True, help="Publish an instance's policy, renew its certificates.")

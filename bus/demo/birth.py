@@ -16,6 +16,7 @@ from vn.portal.v1.portal_pb2_grpc import PortalServiceStub
 
 from bus.demo.families import Family
 from bus.demo.report import DemoError
+from bus.nation.places import portal_metadata
 
 if TYPE_CHECKING:
     from vn.portal.v1.portal_pb2_grpc import PortalServiceAsyncStub
@@ -77,7 +78,7 @@ async def tell_portal(socket: Path, request: pb.RegisterBirthRequest) -> Told:
     async with grpc.aio.insecure_channel(f"unix:{quote(str(socket))}") as channel:
         portal: PortalServiceAsyncStub = PortalServiceStub(channel)
         try:
-            async for event in portal.RegisterBirth(request, timeout=_TIMEOUT_S):
+            async for event in portal.RegisterBirth(request, timeout=_TIMEOUT_S, metadata=portal_metadata(socket)):
                 told.case_id = event.case_id
                 which = event.WhichOneof("event")
                 if which == "step":

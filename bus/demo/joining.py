@@ -53,6 +53,7 @@ class Joining:
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
+        self._world.give_up_mirror()
         self._pool.shutdown()
 
     def wait(self) -> None:

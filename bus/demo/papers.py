@@ -39,6 +39,6 @@ def claim_papers(
         for paper, step in told.papers
     ]
     found = sorted(pb.Paper.Name(paper.paper) for paper, _ in told.papers)
-    text = f"{len(found)} papers of {whose} family replaced, {len(report.papers)} so far: what the contract lists"
+    text = f"{len(found)} papers of the {whose}'s family replaced, {len(report.papers)} so far: what the contract lists"
     names = sorted(pb.Paper.Name(one) for one in expected)
-    screen.claim(report.claim(f"papers-{told.case_id}", text, names, found))
+    screen.claim(report.claim(f"papers-{whose}", text, names, found))

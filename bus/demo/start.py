@@ -34,7 +34,7 @@ Progress = Generator[dict[str, Any], None, None]
 def start(world: World, report: Report, screen: Screen) -> Sample:
     """Start, let all join; claim that the members run and are apart. Families for the story, of the same seed."""
     text = f"govbus up --nation: an instance and {len(PROGRAMS)} members, with {world.people:,} synthetic people"
-    with Joining(world) as joining, closing(world.start_instance()) as progress:
+    with closing(world.start_instance()) as progress, Joining(world) as joining:
         with screen.working(text) as say:
             ready = _until_members_serve(world, progress, say)
         _verify_serving(ready)

@@ -6,8 +6,11 @@ and the contract (bus.demo.families), not from what was answered. People are syn
 by its last four digits.
 """
 
+import asyncio
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from vn.portal.v1 import portal_pb2 as pb
 
@@ -24,7 +27,11 @@ from bus.demo.world import World
 from bus.nation.members import CIVIL_STATUS, HANOI, PORTAL
 from bus.nation.places import portal_socket
 
-__all__ = ["Story", "masked", "register_quietly", "tell_story"]
+__all__ = ["Story", "register_quietly", "tell_story"]
+
+
+_AGAIN_S: Final = 30.0
+_PAUSE_S: Final = 0.2
 
 
 @dataclass(slots=True, repr=False)
@@ -36,11 +43,6 @@ class Story:
     private: set[str] = field(default_factory=set)
 
 
-def masked(number: str) -> str:
-    """A number of a person as it may be shown."""
-    return "*" * (len(number) - 4) + number[-4:]
-
-
 async def tell_story(world: World, sample: Sample, report: Report, screen: Screen) -> Story:
     """A birth of the ministry's books, asked twice because the first ward was split; then one of the province's."""
     story = Story()
@@ -48,18 +50,20 @@ async def tell_story(world: World, sample: Sample, report: Report, screen: Scree
     calls = _of(world, asked, told)
     show_calls(calls, screen)
     claim_calls(calls, [asked, told], world.home(PORTAL), report, screen)
-    claim_papers(told, sample.first, "the ministry's", report, screen)
+    claim_papers(told, sample.first, "ministry", report, screen)
     await _at_the_province(world, sample, report, screen, story)
     return story
 
 
 async def register_quietly(world: World, sample: Sample, family: Family, story: Story) -> Told:
-    """One more birth, of which nothing is shown."""
-    notice = new_notice()
-    ward = (sample.today, family.mother["ward"])
-    told = await tell_portal(portal_socket(world.layout), birth_of(family, ward, notice, home_list=sample.today))
+    """One more birth, of which nothing is shown; told again, as the portal says, while an office does not answer."""
+    notice, ward, until = new_notice(), (sample.today, family.mother["ward"]), time.monotonic() + _AGAIN_S
     story.private |= {notice, *family.numbers, *family.names}
-    return told
+    while True:
+        told = await tell_portal(portal_socket(world.layout), birth_of(family, ward, notice, home_list=sample.today))
+        if told.result is not None or time.monotonic() > until:
+            return told
+        await asyncio.sleep(_PAUSE_S)
 
 
 async def _at_the_ministry(
@@ -103,7 +107,7 @@ async def _at_the_province(world: World, sample: Sample, report: Report, screen:
     found = told.result.allowance_granted if told.result else None
     text = "the mother's allowance is granted" if family.allowance else "the allowance is refused, and nothing else"
     screen.claim(report.claim("province-allowance", f"{text}, as the seed has her employment", family.allowance, found))
-    claim_papers(told, family, "the province's", report, screen, translated=False)
+    claim_papers(told, family, "province", report, screen, translated=False)
     story.private |= {notice, *family.numbers, *family.names, *seen_by(told, home)}
 
 

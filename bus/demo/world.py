@@ -133,6 +133,11 @@ class World:
         if self._mirror is not None:
             self._mirror.supervisor.wait_ready(seconds)
 
+    def give_up_mirror(self) -> None:
+        """Whoever awaits it waits no longer."""
+        if self._mirror is not None:
+            self._mirror.supervisor.cancel()
+
     @property
     def folder(self) -> Path:
         """What is the demonstration's own, and no part of the instance."""

@@ -17,6 +17,9 @@ from tests.support.elsewhere import elsewhere as running_elsewhere
 from tests.support.gate_world import World, running_world
 from tests.support.raw_provider_answers import honest
 
+PEOPLE = 2000
+"""In the demonstration's nation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
@@ -30,7 +33,7 @@ class Demonstration:
 def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Demonstration:
     folder = tmp_path_factory.mktemp("a folder")
     command = [sys.executable, "-c", "from bus.cli import main; main()", "demo", "--json", "--state", "nation"]
-    command += ["--people", "2000"]
+    command += ["--people", str(PEOPLE)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=folder, check=False)
     return Demonstration(folder, ran)
 

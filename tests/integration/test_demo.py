@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -14,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from adapters.administrative.table import load_table
+from adapters.population.generate import DEFAULT_SEED
+from adapters.portal.sample import families
 from bus.demo.report import Report
-from bus.demo.story import masked
 from bus.nation.members import CIVIL_STATUS, HANOI, INSURANCE, PORTAL, PROGRAMS
-from tests.integration.conftest import Demonstration
+from tests.integration.conftest import PEOPLE, Demonstration
 
 GOVBUS = [sys.executable, "-c", "from bus.cli import main; main()"]
 COMMAND = [*GOVBUS, "demo"]
@@ -98,7 +101,7 @@ def test_every_member_of_the_nation_serves_by_keys_of_its_own(document: dict[str
     members = document["members"]
     assert {one["path"] for one in members} == {one.path for one in PROGRAMS}
     assert len({one["pid"] for one in members}) == len({one["signing_key"] for one in members}) == len(PROGRAMS)
-    assert document["nation"]["people"] == 2000
+    assert document["nation"]["people"] == PEOPLE
 
 
 def test_flipped_bytes_name_the_broken_step(document: dict[str, Any]) -> None:
@@ -116,7 +119,7 @@ def test_how_long_a_change_takes_to_be_in_force_is_measured(document: dict[str, 
 
 def test_interrupted_demonstration_ends_its_processes_and_removes_its_files(short_folder: Path) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "--only", "start", "--slow", "--people", "2000"],
+        [*COMMAND, "--only", "start", "--slow", "--people", str(PEOPLE)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -162,8 +165,15 @@ def test_claim_that_is_not_so_does_not_hold() -> None:
     assert held == [False, True, False]
 
 
-def test_number_of_a_person_is_masked() -> None:
-    assert masked("000000001234") == "********1234"
+def test_nobody_is_named_by_what_is_shown(demonstration: Demonstration, document: dict[str, Any]) -> None:
+    shown = json.dumps(document, ensure_ascii=False)
+    people = [one for family in families(load_table(), DEFAULT_SEED, PEOPLE) for one in (family.mother, family.father)]
+    told = {one.number for one in people} | {f"{one.name.middle} {one.name.given}" for one in people}
+    assert len(told) > 100
+    assert [one for one in told if one in shown] == []
+    assert (
+        re.findall(r"(?<![0-9a-f-])[0-9]{12}(?![0-9a-f])", shown) == []
+    )  # a newborn's; ids and keys are of hex digits
 
 
 def test_what_to_try_next_works(demonstration: Demonstration, document: dict[str, Any]) -> None:
