@@ -17,7 +17,7 @@ import secrets
 from pathlib import Path
 
 from adapters.portal.archive import Archive
-from adapters.portal.listening import free_socket, serve_at
+from adapters.portal.listening import free_socket, make_secret, secret_file, serve_at
 from adapters.portal.service import Portal
 from bus.exchange import ClientConfig, connect, export_telemetry, load_client_config
 from pki.identity import parse_spiffe_id
@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
         asyncio.run(_serve(load_client_config(given.config), Archive(given.config.absolute().parent), path))
     finally:
         path.unlink(missing_ok=True)
+        secret_file(path).unlink(missing_ok=True)
     return 0
 
 
@@ -40,7 +41,7 @@ async def _serve(settings: ClientConfig, archive: Archive, path: Path) -> None:
     portal = parse_spiffe_id(settings.identity.spiffe_id)
     with export_telemetry(portal.path):
         async with connect(settings) as channel:
-            await serve_at(path, Portal(channel, portal, archive, _new_case))
+            await serve_at(path, Portal(channel, portal, archive, _new_case, make_secret(path)))
 
 
 def _new_case() -> str:

@@ -1,9 +1,11 @@
-"""The portal's socket: a file that only its owner may use, in its own home. There is no other guard.
+"""The portal's socket: a file that only its owner may use, in its own home, and a secret beside it.
 
 1. The file is 0600 from its first moment, in a folder that is 0700: others never reach it.
 2. What a killed portal left there is removed; a socket that somebody listens at, or a file of another kind, is not.
 3. grpc.health.v1.Health answers there, too.
 4. A path that does not fit into a socket's address (107 bytes) is told before anything starts.
+5. Programs of one user may connect to each other's sockets whatever their modes say, where the kernel does not hide
+   them: so who calls must know what lies in SOCKET-NAME.secret, a file of its owner's, made anew at each start.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from adapters.runtime import CannotStart  # isort: skip - first, before anything
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import stat
@@ -25,12 +28,13 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[i
 from vn.portal.v1.portal_pb2 import DESCRIPTOR
 from vn.portal.v1.portal_pb2_grpc import PortalServiceServicer, add_PortalServiceServicer_to_server
 
-from pki.files import ensure_private_directory
+from pki.files import ensure_private_directory, write_atomic
 
-__all__ = ["free_socket", "serve_at"]
+__all__ = ["free_socket", "make_secret", "secret_file", "serve_at"]
 
 _LONGEST: Final = 107
 _GRACE_S: Final = 5.0
+_SECRET_BYTES: Final = 32
 
 
 def free_socket(path: Path) -> Path:
@@ -52,6 +56,18 @@ def free_socket(path: Path) -> Path:
             path.unlink()
             return path
     raise CannotStart(f"another portal listens at {path}; name another --socket")
+
+
+def secret_file(path: Path) -> Path:
+    """Where the secret of the socket `path` lies: `portal.secret` beside `portal.sock`."""
+    return path.with_suffix(".secret")
+
+
+def make_secret(path: Path) -> str:
+    """A new secret for the socket `path`, written down for who may open files of the home."""
+    found = secrets.token_urlsafe(_SECRET_BYTES)
+    write_atomic(secret_file(path), found.encode("ascii"))
+    return found
 
 
 async def serve_at(path: Path, servicer: PortalServiceServicer) -> None:

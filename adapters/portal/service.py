@@ -1,10 +1,13 @@
-"""PortalService: what arrives on the socket is checked by the contract's rules, then its procedure is run."""
+"""PortalService: who calls must know the socket's secret (adapters.portal.listening), what arrives is checked by the
+contract's rules, then its procedure is run."""
 
 from __future__ import annotations
 
 from adapters.portal.asking import Asking  # isort: skip - first, before anything that imports gRPC
 
+import secrets
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 import grpc
 from vn.portal.v1 import portal_pb2 as pb
@@ -19,9 +22,16 @@ from bus.exchange.refusal import RequestRefused
 from bus.exchange.validation import verify_rules
 from pki.identity import SubsystemId
 
-__all__ = ["Portal"]
+__all__ = ["METADATA_KEY", "Portal"]
 
+METADATA_KEY: Final = "govbus-portal-secret"
+"""Of the metadata."""
 
+SECRET_UNKNOWN = Refusal(
+    grpc.StatusCode.PERMISSION_DENIED,
+    "SECRET_UNKNOWN",
+    "send what lies in the file portal.secret beside the socket, read anew, as metadata govbus-portal-secret",
+)
 HOME_UNUSABLE = Refusal(
     grpc.StatusCode.UNAVAILABLE,
     "HOME_UNUSABLE",
@@ -30,17 +40,22 @@ HOME_UNUSABLE = Refusal(
 
 
 class Portal(PortalServiceServicer):
-    """The servicer. `new_case` makes a case id that names nobody."""
+    """The servicer. `new_case` makes a case id that names nobody; `secret` is what a caller must know."""
 
-    def __init__(self, channel: Channel, portal: SubsystemId, archive: Archive, new_case: Callable[[], str]) -> None:
+    def __init__(
+        self, channel: Channel, portal: SubsystemId, archive: Archive, new_case: Callable[[], str], secret: str
+    ) -> None:
         self._channel = channel
         self._portal = portal
         self._archive = archive
         self._new_case = new_case
+        self._secret = secret.encode()
 
     async def RegisterBirth(
         self, request: pb.RegisterBirthRequest, context: Context
     ) -> AsyncIterator[pb.RegisterBirthResponse]:
+        if not self._is_known(context):
+            await refuse(context, SECRET_UNKNOWN)
         try:
             verify_rules(request)
         except RequestRefused as refused:
@@ -52,3 +67,7 @@ class Portal(PortalServiceServicer):
                 yield event
         except OSError:
             await refuse(context, HOME_UNUSABLE)
+
+    def _is_known(self, context: Context) -> bool:
+        said = [value for key, value in context.invocation_metadata() or () if key == METADATA_KEY]
+        return len(said) == 1 and secrets.compare_digest(str(said[0]).encode(), self._secret)

@@ -18,13 +18,12 @@ For those who build on a running nation:
     members.PROGRAMS, GRANTS, MEMBERS          who there is; the paths are named: UNITS, POPULATION, HANOI, PORTAL, ...
     places.home(layout, path)                  has a config.yaml that bus.exchange takes
     places.portal_socket(layout)               where the portal is met
+    places.portal_metadata(socket)             what it is sent with each call
     places.log_file(layout, path)              what a member's process says
     ask_supervisor(layout)["nation"]           pid, starts and what is in the way, for each member
     behind.openable(home, paths)               what a process behind that home's fence can open
     founding.founding(plan, ...)               one's own members and grants, recorded where they are missing
 
 `govbus up --nation` starts it, and every later `govbus up` of the same state directory. Members' programs are processes
-that are met over gRPC only, as everywhere in `bus`. For those who build on a running nation, places and members are all
-that is needed: `home(layout, path)` has a `config.yaml` that `bus.exchange` takes, `portal_socket(layout)` is where
-the portal is met.
+that are met over gRPC only, as everywhere in `bus`.
 """

@@ -8,6 +8,7 @@
               snapshot.bin        its part of the policy, delivered by the publisher
               database            0600, where its database is: one libpq conninfo, written before each of its starts
               portal.sock         the portal's only: where it is met
+              portal.secret       0600, what it asks of its callers, made anew at each of its starts
 """
 
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import Final
 from bus.nation.members import PORTAL
 from bus.up.layout import Layout
 
-__all__ = ["CONFIG", "DATABASE", "SOCKET", "home", "log_file", "nation_directory", "portal_socket"]
+__all__ = ["CONFIG", "DATABASE", "SOCKET", "home", "log_file", "nation_directory", "portal_metadata", "portal_socket"]
 
 CONFIG: Final = "config.yaml"
 DATABASE: Final = "database"
 SOCKET: Final = "portal.sock"
+_METADATA_KEY: Final = "govbus-portal-secret"
 
 
 def nation_directory(layout: Layout) -> Path:
@@ -39,5 +41,16 @@ def log_file(layout: Layout, path: str) -> Path:
 
 
 def portal_socket(layout: Layout) -> Path:
-    """Where the portal is met, by who may open its home: gRPC without TLS, `unix:PATH`."""
+    """Where the portal is met: gRPC without TLS, `unix:PATH`, and with each call `portal_metadata`."""
     return home(layout, PORTAL) / SOCKET
+
+
+def portal_metadata(socket: Path) -> tuple[tuple[str, str], ...]:
+    """What the portal at `socket` is sent with each call, by who may open its home: read anew, a start makes another.
+
+    Empty while the portal has not started: it is not met then.
+    """
+    try:
+        return ((_METADATA_KEY, socket.with_suffix(".secret").read_text("ascii").strip()),)
+    except FileNotFoundError:
+        return ()

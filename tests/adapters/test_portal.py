@@ -5,7 +5,8 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from adapters.portal.sample import Family, Kind, families
 from bus.evidence.bundle import encode_bundle
 from bus.evidence.export import Body, export_call
 from bus.evidence.verify import verify_bundle
+from bus.nation.places import portal_metadata
 from tests.adapters.births import birth_fields, unit
 from tests.adapters.services import BROKER, PEOPLE, PORTAL, SERVING, Services
 
@@ -38,10 +40,21 @@ PAPERS = {
 Events = list[pb.RegisterBirthResponse]
 
 
+@dataclass(frozen=True)
+class Met:
+    """The portal, called with what lies beside its socket."""
+
+    stub: PortalServiceAsyncStub
+    socket: Path
+
+    def register(self, request: pb.RegisterBirthRequest) -> AsyncIterable[pb.RegisterBirthResponse]:
+        return self.stub.RegisterBirth(request, timeout=90, metadata=portal_metadata(self.socket))
+
+
 @pytest.fixture
-async def portal(services: Services) -> AsyncIterator[PortalServiceAsyncStub]:
+async def portal(services: Services) -> AsyncIterator[Met]:
     async with grpc.aio.insecure_channel(f"unix:{services.socket}") as channel:
-        yield PortalServiceStub(channel)
+        yield Met(PortalServiceStub(channel), services.socket)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +71,8 @@ def birth(family: Family, **said: Any) -> pb.RegisterBirthRequest:
     return pb.RegisterBirthRequest(**fields)
 
 
-async def told(portal: PortalServiceAsyncStub, request: pb.RegisterBirthRequest) -> Events:
-    events = [event async for event in portal.RegisterBirth(request, timeout=90)]
+async def told(portal: Met, request: pb.RegisterBirthRequest) -> Events:
+    events = [event async for event in portal.register(request)]
     assert [event.position for event in events] == list(range(1, len(events) + 1))
     assert len({event.case_id for event in events}) == 1
     return events
@@ -78,7 +91,7 @@ def home(services: Services) -> Path:
 
 
 async def test_a_birth_is_registered_with_all_that_follows_and_no_paper_is_brought(
-    portal: PortalServiceAsyncStub, services: Services, known: dict[Kind, list[Family]]
+    portal: Met, services: Services, known: dict[Kind, list[Family]]
 ) -> None:
     events = await told(portal, birth(known[Kind.GRANTED][0]))
     found, result = steps(events), events[-1].result
@@ -99,7 +112,7 @@ async def test_a_birth_is_registered_with_all_that_follows_and_no_paper_is_broug
 
 
 async def test_a_split_ward_is_asked_back_and_answered_by_calling_again(
-    portal: PortalServiceAsyncStub, known: dict[Kind, list[Family]]
+    portal: Met, known: dict[Kind, list[Family]]
 ) -> None:
     request = birth(known[Kind.GRANTED][1], birth_ward=unit("00019", old=True))
     asked = await told(portal, request)
@@ -110,9 +123,7 @@ async def test_a_split_ward_is_asked_back_and_answered_by_calling_again(
     assert (await told(portal, request))[-1].HasField("result")
 
 
-async def test_the_same_notice_again_repeats_nothing(
-    portal: PortalServiceAsyncStub, known: dict[Kind, list[Family]]
-) -> None:
+async def test_the_same_notice_again_repeats_nothing(portal: Met, known: dict[Kind, list[Family]]) -> None:
     request = birth(known[Kind.GRANTED][2])
     first, again = [(await told(portal, request))[-1].result for _ in range(2)]
     for field in ("registration_number_masked", "child_number_masked", "card_number_masked", "papers_replaced"):
@@ -124,7 +135,7 @@ async def test_the_same_notice_again_repeats_nothing(
     [(Kind.EMPLOYER_NOT_OPERATING, "EMPLOYER_NOT_OPERATING"), (Kind.NOT_INSURED, "NOT_INSURED")],
 )
 async def test_a_step_that_is_refused_says_why_and_stops_no_other(
-    portal: PortalServiceAsyncStub, known: dict[Kind, list[Family]], kind: Kind, reason: str
+    portal: Met, known: dict[Kind, list[Family]], kind: Kind, reason: str
 ) -> None:
     events = await told(portal, birth(known[kind][0]))
     found = steps(events)
@@ -136,7 +147,7 @@ async def test_a_step_that_is_refused_says_why_and_stops_no_other(
 
 
 async def test_what_is_not_asked_for_is_skipped_and_another_ward_is_no_proof(
-    portal: PortalServiceAsyncStub, known: dict[Kind, list[Family]]
+    portal: Met, known: dict[Kind, list[Family]]
 ) -> None:
     family = known[Kind.GRANTED][3]
     request = birth(family, residence_ward=None)
@@ -150,9 +161,7 @@ async def test_what_is_not_asked_for_is_skipped_and_another_ward_is_no_proof(
     assert not steps(events)["STEP_RESIDENCE"].papers
 
 
-async def test_without_a_registration_nothing_else_is_tried(
-    portal: PortalServiceAsyncStub, known: dict[Kind, list[Family]]
-) -> None:
+async def test_without_a_registration_nothing_else_is_tried(portal: Met, known: dict[Kind, list[Family]]) -> None:
     stranger = birth(known[Kind.GRANTED][4])
     stranger.mother_number.value = "096399999999"
     nowhere = birth(known[Kind.GRANTED][4], civil_status="gov/nowhere/civil-status")
@@ -163,7 +172,7 @@ async def test_without_a_registration_nothing_else_is_tried(
 
 
 async def test_events_hold_no_number_or_name_of_anybody(
-    portal: PortalServiceAsyncStub, services: Services, known: dict[Kind, list[Family]]
+    portal: Met, services: Services, known: dict[Kind, list[Family]]
 ) -> None:
     family = known[Kind.GRANTED][5]
     events = await told(portal, birth(family))
@@ -179,7 +188,7 @@ async def test_events_hold_no_number_or_name_of_anybody(
 
 
 async def test_the_evidence_kept_proves_each_call_bodies_included(
-    portal: PortalServiceAsyncStub, services: Services, known: dict[Kind, list[Family]]
+    portal: Met, services: Services, known: dict[Kind, list[Family]]
 ) -> None:
     broker = services.instance.broker_home(BROKER)
     for step in steps(await told(portal, birth(known[Kind.GRANTED][6]))).values():
@@ -201,7 +210,7 @@ async def test_the_evidence_kept_proves_each_call_bodies_included(
 
 
 async def test_a_request_that_breaks_a_rule_is_told_by_the_field_alone(
-    portal: PortalServiceAsyncStub, known: dict[Kind, list[Family]]
+    portal: Met, known: dict[Kind, list[Family]]
 ) -> None:
     request = birth(known[Kind.GRANTED][0])
     request.mother_number.value = "12345"
@@ -224,6 +233,20 @@ def test_the_socket_is_for_its_owner_only_and_nobody_takes_it_over(services: Ser
         assert why in second.stderr.decode()
 
 
+async def test_who_reaches_the_socket_and_does_not_know_the_secret_is_refused(
+    portal: Met, services: Services, known: dict[Kind, list[Family]]
+) -> None:
+    secret = services.socket.with_suffix(".secret")
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    (key, word), request = portal_metadata(services.socket)[0], birth(known[Kind.GRANTED][0])
+    for said in ((), ((key, word[:-1]),), ((key, ""),), ((key, word), (key, word)), (("authorization", word),)):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await portal.stub.RegisterBirth(request, timeout=90, metadata=said).read()
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert (caught.value.details() or "").startswith("SECRET_UNKNOWN: ")
+        assert word not in (caught.value.details() or "")
+
+
 async def test_the_portal_tells_of_its_health_on_its_socket(services: Services) -> None:
     async with grpc.aio.insecure_channel(f"unix:{services.socket}") as channel:
         request = health_pb2.HealthCheckRequest(service="vn.portal.v1.PortalService")
@@ -232,7 +255,7 @@ async def test_the_portal_tells_of_its_health_on_its_socket(services: Services) 
 
 
 async def test_no_evidence_no_procedure_and_it_goes_on_when_the_home_is_mended(
-    portal: PortalServiceAsyncStub, services: Services, known: dict[Kind, list[Family]]
+    portal: Met, services: Services, known: dict[Kind, list[Family]]
 ) -> None:
     request, evidence, aside = birth(known[Kind.GRANTED][7]), home(services) / "evidence", home(services) / "aside"
     evidence.rename(aside)
@@ -253,5 +276,5 @@ async def test_a_killed_portal_comes_back_at_its_socket(services: Services, know
     assert stat.S_ISSOCK(services.socket.stat().st_mode)  # which the killed one left
     services.start("portal")
     async with grpc.aio.insecure_channel(f"unix:{services.socket}") as channel:
-        events = await told(PortalServiceStub(channel), birth(known[Kind.GRANTED][8]))
+        events = await told(Met(PortalServiceStub(channel), services.socket), birth(known[Kind.GRANTED][8]))
     assert events[-1].HasField("result")

@@ -99,8 +99,10 @@ class LiveNation:
         request = portal_pb2.RegisterBirthRequest(
             **birth_fields(family), residence_ward=unit(family.mother.ward), civil_status=civil_status
         )
-        with grpc.insecure_channel(f"unix:{places.portal_socket(self.layout)}") as channel:
-            events = list(PortalServiceStub(channel).RegisterBirth(request, timeout=60))
+        socket = places.portal_socket(self.layout)
+        known = places.portal_metadata(socket)
+        with grpc.insecure_channel(f"unix:{socket}") as channel:
+            events = list(PortalServiceStub(channel).RegisterBirth(request, timeout=60, metadata=known))
         return int(events[-1].result.papers_replaced)
 
     def answers(self) -> bool:

@@ -4,7 +4,7 @@ isort:skip_file
 The citizens' portal, told step by step.
 
 Spoken on a unix socket in the portal's own home only, never on the bus: the
-portal is a client of the bus, and whoever may open its socket acts as it.
+portal is a client of the bus, and whoever may call there acts as it.
 Events hold nothing personal beyond what the caller gave; numbers are masked
 to their last four digits.
 """

@@ -51,7 +51,9 @@ class PortalServiceServicer:
         card, maternity allowance, proof of the address, the record in the central
         store. Each step is told when it has ended. The last event is a question, a
         result or a refusal.
-        Whoever may open the portal's socket may call; there is no other guard.
+        Whoever may open the files of the portal's home may call: with each call it
+        says what lies beside the socket (portal.secret, 0600, made anew at each
+        start) as metadata "govbus-portal-secret". PERMISSION_DENIED: it did not.
         Calling again with the same birth notice number continues what was begun:
         no step happens twice.
         INVALID_ARGUMENT: a field breaks its rule. UNAVAILABLE: the portal cannot

@@ -4,7 +4,7 @@ isort:skip_file
 The citizens' portal, told step by step.
 
 Spoken on a unix socket in the portal's own home only, never on the bus: the
-portal is a client of the bus, and whoever may open its socket acts as it.
+portal is a client of the bus, and whoever may call there acts as it.
 Events hold nothing personal beyond what the caller gave; numbers are masked
 to their last four digits.
 """
@@ -44,7 +44,9 @@ class PortalServiceStub:
     card, maternity allowance, proof of the address, the record in the central
     store. Each step is told when it has ended. The last event is a question, a
     result or a refusal.
-    Whoever may open the portal's socket may call; there is no other guard.
+    Whoever may open the files of the portal's home may call: with each call it
+    says what lies beside the socket (portal.secret, 0600, made anew at each
+    start) as metadata "govbus-portal-secret". PERMISSION_DENIED: it did not.
     Calling again with the same birth notice number continues what was begun:
     no step happens twice.
     INVALID_ARGUMENT: a field breaks its rule. UNAVAILABLE: the portal cannot
@@ -61,7 +63,9 @@ class PortalServiceAsyncStub(PortalServiceStub):
     card, maternity allowance, proof of the address, the record in the central
     store. Each step is told when it has ended. The last event is a question, a
     result or a refusal.
-    Whoever may open the portal's socket may call; there is no other guard.
+    Whoever may open the files of the portal's home may call: with each call it
+    says what lies beside the socket (portal.secret, 0600, made anew at each
+    start) as metadata "govbus-portal-secret". PERMISSION_DENIED: it did not.
     Calling again with the same birth notice number continues what was begun:
     no step happens twice.
     INVALID_ARGUMENT: a field breaks its rule. UNAVAILABLE: the portal cannot
@@ -81,7 +85,9 @@ class PortalServiceServicer(metaclass=_abc_1.ABCMeta):
         card, maternity allowance, proof of the address, the record in the central
         store. Each step is told when it has ended. The last event is a question, a
         result or a refusal.
-        Whoever may open the portal's socket may call; there is no other guard.
+        Whoever may open the files of the portal's home may call: with each call it
+        says what lies beside the socket (portal.secret, 0600, made anew at each
+        start) as metadata "govbus-portal-secret". PERMISSION_DENIED: it did not.
         Calling again with the same birth notice number continues what was begun:
         no step happens twice.
         INVALID_ARGUMENT: a field breaks its rule. UNAVAILABLE: the portal cannot
