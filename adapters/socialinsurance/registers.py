@@ -58,10 +58,12 @@ class Registers:
         """When the child was born, and whether it lives."""
         return await self._person(number, "birth_date", "life_status")
 
-    async def verify_mother(self, mother: PersonNumber, child: PersonNumber) -> None:
-        found = await self._person(child, "mother_number")
+    async def child_of(self, mother: PersonNumber, child: PersonNumber) -> Person:
+        """When her child was born."""
+        found = await self._person(child, "mother_number", "birth_date")
         if found.mother_number.value != mother.value:
             raise Cannot(NOT_THE_MOTHER)
+        return found
 
     async def verify_operating(self, employer: TaxCode) -> None:
         call = self._business.GetStatus(GetStatusRequest(tax_code=employer), timeout=PATIENCE_S)

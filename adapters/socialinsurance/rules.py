@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CARD_YEARS", "LEAST_MONTHS", "LEAVE_MONTHS", "ONE_OFF_VND"]
+__all__ = ["CARD_YEARS", "CLAIM_YEARS", "LEAST_MONTHS", "LEAVE_MONTHS", "ONE_OFF_VND"]
 
 CARD_YEARS: Final = 6  # of age, below which a child has a card without contributions
+CLAIM_YEARS: Final = 1  # after the birth, within which an allowance is claimed
 LEAST_MONTHS: Final = 6  # of contributions, before an allowance is paid
 LEAVE_MONTHS: Final = 6
 ONE_OFF_VND: Final = 4_680_000  # for the birth itself, beside the salary of the leave

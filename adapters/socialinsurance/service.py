@@ -27,7 +27,7 @@ from adapters.refusals import Refusal, refuse
 from adapters.socialinsurance.book import Book, ChildDecided, Entry, Kind, NumberConflict
 from adapters.socialinsurance.generate import EmploymentRecord
 from adapters.socialinsurance.registers import Registers
-from adapters.socialinsurance.rules import CARD_YEARS, LEAST_MONTHS, LEAVE_MONTHS, ONE_OFF_VND
+from adapters.socialinsurance.rules import CARD_YEARS, CLAIM_YEARS, LEAST_MONTHS, LEAVE_MONTHS, ONE_OFF_VND
 from adapters.source import Context
 
 __all__ = ["SocialInsurance"]
@@ -53,6 +53,11 @@ NOT_INSURED = Refusal(
     grpc.StatusCode.FAILED_PRECONDITION,
     "NOT_INSURED",
     "nobody pays contributions for the mother, or not for six months yet; ask for what those not insured are paid",
+)
+CLAIM_LATE = Refusal(
+    grpc.StatusCode.FAILED_PRECONDITION,
+    "CLAIM_LATE",
+    "the child was born more than a year ago, or nobody knows the day; claim at the insurance office in person",
 )
 EMPLOYMENT_UNKNOWN = Refusal(
     grpc.StatusCode.NOT_FOUND, "EMPLOYMENT_UNKNOWN", "nobody pays contributions for this person; check the number"
@@ -141,9 +146,11 @@ class SocialInsurance(SocialInsuranceServiceServicer):
         if found is None or found.months < LEAST_MONTHS:
             raise Cannot(NOT_INSURED)
         employer = TaxCode(base=found.employer)
-        await self._registers.verify_mother(request.mother_number, request.child_number)
-        await self._registers.verify_operating(employer)
         now = self._now()
+        born = (await self._registers.child_of(request.mother_number, request.child_number)).birth_date
+        if not (born.month and born.day) or _birthday(born, CLAIM_YEARS) < now.astimezone(VIET_NAM).date():
+            raise Cannot(CLAIM_LATE)
+        await self._registers.verify_operating(employer)
         return lambda _: pb.MaternityAllowance(
             claim_number=request.claim_number,
             employer=employer,

@@ -154,6 +154,15 @@ async def test_no_allowance_without_contributions_to_an_employer_in_operation(
     assert await ending(asked) == (grpc.StatusCode.FAILED_PRECONDITION, reason)
 
 
+async def test_no_allowance_for_a_child_that_is_no_newborn(
+    office: Channel, people: list[PersonRecord], known: dict[Kind, list[Family]]
+) -> None:
+    insured = {family.mother.number for family in known[Kind.GRANTED]}
+    grown = next(person for person in people if person.mother in insured and person.birthday.year < 2020)
+    asked = insurance(office).ClaimMaternityAllowance(claim(grown.mother, number(grown.number)))
+    assert await ending(asked) == (grpc.StatusCode.FAILED_PRECONDITION, "CLAIM_LATE")
+
+
 async def test_nobody_claims_for_another_mothers_child(office: Channel, known: dict[Kind, list[Family]]) -> None:
     one, other = known[Kind.GRANTED][7:9]
     child = await newborn(office, one)

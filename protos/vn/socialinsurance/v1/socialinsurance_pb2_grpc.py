@@ -87,8 +87,9 @@ class SocialInsuranceServiceServicer:
         Calling again with the same claim number and the same content returns the
         decision made before. ALREADY_EXISTS: same number, other content, or the
         child was claimed for before. FAILED_PRECONDITION: population does not name
-        the claimant as the child's mother, nobody pays contributions for her or
-        not long enough, or her employer does not operate.
+        the claimant as the child's mother, the child was born more than a year
+        ago, nobody pays contributions for her or not long enough, or her employer
+        does not operate.
         ABORTED: a register did not answer; repeat, nothing happens twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

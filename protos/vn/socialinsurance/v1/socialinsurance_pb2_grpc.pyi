@@ -59,8 +59,9 @@ class SocialInsuranceServiceStub:
     Calling again with the same claim number and the same content returns the
     decision made before. ALREADY_EXISTS: same number, other content, or the
     child was claimed for before. FAILED_PRECONDITION: population does not name
-    the claimant as the child's mother, nobody pays contributions for her or
-    not long enough, or her employer does not operate.
+    the claimant as the child's mother, the child was born more than a year
+    ago, nobody pays contributions for her or not long enough, or her employer
+    does not operate.
     ABORTED: a register did not answer; repeat, nothing happens twice.
     """
 
@@ -92,8 +93,9 @@ class SocialInsuranceServiceAsyncStub(SocialInsuranceServiceStub):
     Calling again with the same claim number and the same content returns the
     decision made before. ALREADY_EXISTS: same number, other content, or the
     child was claimed for before. FAILED_PRECONDITION: population does not name
-    the claimant as the child's mother, nobody pays contributions for her or
-    not long enough, or her employer does not operate.
+    the claimant as the child's mother, the child was born more than a year
+    ago, nobody pays contributions for her or not long enough, or her employer
+    does not operate.
     ABORTED: a register did not answer; repeat, nothing happens twice.
     """
 
@@ -140,8 +142,9 @@ class SocialInsuranceServiceServicer(metaclass=_abc_1.ABCMeta):
         Calling again with the same claim number and the same content returns the
         decision made before. ALREADY_EXISTS: same number, other content, or the
         child was claimed for before. FAILED_PRECONDITION: population does not name
-        the claimant as the child's mother, nobody pays contributions for her or
-        not long enough, or her employer does not operate.
+        the claimant as the child's mother, the child was born more than a year
+        ago, nobody pays contributions for her or not long enough, or her employer
+        does not operate.
         ABORTED: a register did not answer; repeat, nothing happens twice.
         """
 
