@@ -12,7 +12,7 @@ from typing import Final
 
 from adapters.sql import Connection
 
-__all__ = ["OUTBOX", "Letter", "post", "postpone", "take", "tick_off"]
+__all__ = ["OUTBOX", "Letter", "post", "postpone", "set_aside", "take", "tick_off"]
 
 OUTBOX: Final = """
 CREATE TABLE outbox (
@@ -29,6 +29,7 @@ INSERT INTO outbox (ward, year, serial, case_id, traceparent) SELECT ward, year,
 """
 ALONE_S: Final = 60  # longer than one delivery may take
 LONGEST_PAUSE_S: Final = 300
+ASIDE_S: Final = 3_600
 _POST: Final = "INSERT INTO outbox (ward, year, serial, case_id, traceparent) VALUES (%s, %s, %s, %s, %s)"
 _TAKE: Final = (
     "UPDATE outbox SET not_before = now() + make_interval(secs => %s), attempts = attempts + 1"
@@ -40,6 +41,9 @@ _TAKE: Final = (
 _POSTPONE: Final = (
     "UPDATE outbox SET not_before = now() + make_interval(secs => least(power(2, least(attempts, 20)), %s))"
     " WHERE ward = %s AND year = %s AND serial = %s"
+)
+_SET_ASIDE: Final = (
+    "UPDATE outbox SET not_before = now() + make_interval(secs => %s) WHERE ward = %s AND year = %s AND serial = %s"
 )
 _TICK_OFF: Final = "DELETE FROM outbox WHERE ward = %s AND year = %s AND serial = %s"
 
@@ -76,3 +80,8 @@ async def tick_off(connection: Connection, letter: Letter) -> None:
 async def postpone(connection: Connection, letter: Letter) -> None:
     """It did not get there: after a pause that grows with every attempt."""
     await connection.execute(_POSTPONE, (LONGEST_PAUSE_S, letter.ward, letter.year, letter.serial))
+
+
+async def set_aside(connection: Connection, letter: Letter) -> None:
+    """It was refused for what is in it, and will be until somebody mends that: after an hour."""
+    await connection.execute(_SET_ASIDE, (ASIDE_S, letter.ward, letter.year, letter.serial))

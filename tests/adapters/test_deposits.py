@@ -38,13 +38,14 @@ class Leaving(Store):
     """The real store, which is away as often as it is told."""
 
     away = 0
+    why = grpc.StatusCode.UNAVAILABLE
     asked = 0
 
     async def Put(self, request: Any, context: Any) -> Any:
         self.asked += 1
         if self.away:
             self.away -= 1
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the line broke")
+            await context.abort(self.why, "the line broke")
         return await super().Put(request, context)
 
 
@@ -214,6 +215,59 @@ async def test_certificate_that_nobody_can_read_keeps_no_other_from_the_store(
     assert "torn" not in caplog.text
     with database.connect() as connection:
         connection.execute("DELETE FROM outbox")
+
+
+async def test_certificate_that_the_store_refuses_for_ever_keeps_no_other_from_it(
+    database: Database, store: Leaving, loopback: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    def without_a_name(number: str) -> bytes:
+        torn = BirthCertificate.FromString(certificate(number))
+        torn.ClearField("child_name")
+        return torn.SerializeToString()
+
+    book = BirthBook(database.dsn, SOURCE)
+    async with book.running(unheard):
+        await book.enter(AT_LEISURE, BirthEntry("N1", b"a", "00011", 2026), without_a_name)
+        for n in range(2, 5):
+            await book.enter(AT_LEISURE, BirthEntry(f"N{n}", b"a", "00011", 2026), certificate)
+    async with bringing(BirthBook(database.dsn, SOURCE), store, loopback, []):
+        async with asyncio.timeout(CAP_S):
+            while waiting(database) > 1:  # noqa: ASYNC110 - what is waited for lies in the database
+                await asyncio.sleep(0.05)
+    assert store.asked == 4
+    (told,) = (each.getMessage() for each in caplog.records if each.name == "adapters.civilstatus.deposits")
+    assert "INVALID_ARGUMENT" in told
+    assert "00011" not in told
+    with database.connect() as connection:
+        left = connection.execute("SELECT serial, not_before > now() + interval '50 minutes' FROM outbox").fetchall()
+    assert left == [(1, True)]
+
+
+async def test_store_that_no_grant_opens_is_asked_by_one_certificate_for_all_and_told_of_once(
+    database: Database, store: Leaving, loopback: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    def untried() -> int:
+        with database.connect() as connection:
+            row = connection.execute("SELECT count(*) FROM outbox WHERE attempts = 0").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    book = BirthBook(database.dsn, SOURCE)
+    async with book.running(unheard):
+        for n in range(8):
+            await book.enter(AT_LEISURE, BirthEntry(f"N{n}", b"a", "00012", 2026), certificate)
+    store.away, store.why = 1_000, grpc.StatusCode.PERMISSION_DENIED
+    again = BirthBook(database.dsn, SOURCE)
+    async with bringing(again, store, loopback, []):
+        for left in (3, 2, 1):  # five together put back by the first one's refusal, then one for all at each look
+            async with asyncio.timeout(CAP_S):
+                while untried() > left:  # noqa: ASYNC110 - what is waited for lies in the database
+                    await asyncio.sleep(0.05)
+            again.entered.set()
+        asked, tried = store.asked, 8 - untried()
+    assert asked <= tried - 4
+    (told,) = (each.getMessage() for each in caplog.records if each.name == "adapters.civilstatus.deposits")
+    assert "ask its member for" in told
 
 
 async def test_bringer_outlives_what_nobody_foresaw(database: Database, store: Leaving, loopback: Serve) -> None:
