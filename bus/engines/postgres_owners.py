@@ -30,6 +30,8 @@ _RESERVED = frozenset({ADMINISTRATOR, "postgres", "template0", "template1", "pub
 _PASSWORD_BYTES = 32
 _LOCK = 0x676F766275730002  # ours among the maintenance database's advisory locks
 _CONNECTIONS = 50
+# An owner may hold a lock on what is its own for as long as it likes; nobody else waits for that longer than this.
+_OWNER_WAITS, _MANY_WAIT = "SET lock_timeout = '3s'", "SET lock_timeout = '60s'"
 
 
 def new_password() -> str:
@@ -48,7 +50,9 @@ def provide_owner(admin: Database, server: str, passwords: Path, owner: str) -> 
     file = ensure_private_directory(passwords) / _verified_name(owner)
     try:
         with admin.connect(autocommit=True) as connection:
+            connection.execute(_MANY_WAIT)
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))  # until the connection ends
+            connection.execute(_OWNER_WAITS)
             if not file.exists():
                 password = new_password()
                 _provide_role(connection, owner, password)
@@ -58,7 +62,13 @@ def provide_owner(admin: Database, server: str, passwords: Path, owner: str) -> 
             _provide_database(connection, owner)
             database = owner_database(server, passwords, owner)
             with database.connect(autocommit=True) as own:  # under the lock too: PostgreSQL refuses two at once
+                own.execute(_OWNER_WAITS)
                 own.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    except psycopg.errors.LockNotAvailable as error:
+        raise EngineError(
+            f"the role or database {owner} is held by another transaction, its owner's perhaps; look at"
+            " pg_stat_activity, or try again"
+        ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise EngineError(
             f"the administrator of the database server may not make the role and database {owner}; it needs CREATEROLE"

@@ -44,6 +44,19 @@ def test_database_refuses_strangers_even_where_the_access_file_would_let_them(po
     assert {name for allowed, name in rows if allowed} == {"population"}
 
 
+@pytest.mark.parametrize("holds", ["SCHEMA public", "DATABASE held"])
+def test_owner_that_holds_on_to_its_own_keeps_no_other_waiting(postgres_server: Postgres, holds: str) -> None:
+    held = postgres_server.database("held")
+    with held.connect() as connection, ThreadPoolExecutor(1) as pool:
+        connection.execute(f"GRANT ALL ON {holds} TO held")  # and does not commit
+        first = pool.submit(postgres_server.database, "held")
+        assert postgres_server.database("population").name == "population"
+        with pytest.raises(EngineError, match="another transaction"):
+            first.result(60)
+        connection.rollback()
+    assert postgres_server.database("held") == held
+
+
 @pytest.mark.parametrize("change", [{"password": ""}, {"password": "guess"}, {"user": ADMINISTRATOR}])
 def test_no_password_and_wrong_password_are_refused(postgres_server: Postgres, change: dict[str, str]) -> None:
     database = postgres_server.database("population")
