@@ -44,7 +44,7 @@ def is_wipeable(layout: Layout) -> bool:
     entries = {entry.name for entry in layout.state.iterdir()}
     if entries and entries <= _BEFORE_NAME:
         held = [entry.name for entry in layout.supervisor.iterdir()]
-        return bool(held) and all(name.startswith(_SUPERVISORS) for name in held)
+        return bool(held) and all(name.lstrip(".").startswith(_SUPERVISORS) for name in held)
     return _MARK in entries or layout.facts() is not None  # another program's instance.json is told
 
 
