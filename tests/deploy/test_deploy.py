@@ -1,5 +1,6 @@
 """deploy/ says what is true of this version: commands, flags, paths, ports; and keeps what it promises of isolation."""
 
+import copy
 import itertools
 import json
 import re
@@ -9,8 +10,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
+from dockerfile_parse import DockerfileParser
 
 from tests.deploy.commands import TyperException, verify_command
 
@@ -21,16 +24,18 @@ UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 OBJECTS = [one for path in MANIFESTS for one in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
 WORKLOADS = [one for one in OBJECTS if one["kind"] == "StatefulSet"]
+KUBERNETES = ("1.30", "1.37")
 WORST_EXPOSURE = 20  # tenths of systemd's own measure: 2.0 is its "OK"
 
 
 def instructions() -> list[tuple[str, str]]:
     """Each instruction of the container file with its words, continuations joined, comments left out."""
-    lines = [line for line in CONTAINERFILE.read_text("utf-8").splitlines() if not line.lstrip().startswith("#")]
-    text = "\n".join(lines).replace("\\\n", " ")
-    return [
-        (name, " ".join(rest.split())) for name, _, rest in (line.partition(" ") for line in text.splitlines() if line)
-    ]
+    with CONTAINERFILE.open("rb") as file:
+        return [
+            (one["instruction"], one["value"])
+            for one in DockerfileParser(fileobj=file).structure
+            if one["instruction"] != "COMMENT"
+        ]
 
 
 def of(name: str) -> list[str]:
@@ -121,6 +126,16 @@ def test_systemd_reads_the_unit_and_finds_it_fenced(unit: Path, tmp_path: Path) 
 def containers(workload: dict[str, Any]) -> list[dict[str, Any]]:
     pod = workload["spec"]["template"]["spec"]
     return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_kubernetes_knows_every_field_of_the_manifests(version: str) -> None:
+    for one in OBJECTS:
+        assert kubernetes_validate.validate(one, version, strict=True) == version
+    wrong = copy.deepcopy(WORKLOADS[0])
+    wrong["spec"]["template"]["spec"]["containers"][0]["readOnly"] = True
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, version, strict=True)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: str(one["metadata"]["name"]))
