@@ -88,12 +88,7 @@ class SqlSource:
         """All rows of one statement."""
         if self._declared.get(question.name) is not question:
             raise ValueError(f"{question.name} was not declared; name it where the SqlSource is made")
-
-        async def rows(connection: Connection) -> list[Row]:
-            cursor = await connection.execute(question.text, dict(values), prepare=True)
-            return list(await cursor.fetchall())
-
-        return await self._transactions.answer(context, question.name, rows)
+        return list(await self._transactions.rows(context, question.name, question.text, values))
 
     async def _prepare(self, connection: Connection) -> None:
         """Rule 1; CannotStart with what the server says."""

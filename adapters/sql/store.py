@@ -46,7 +46,7 @@ class SqlStore(SqlSource):
 
     async def write(self, context: Context, name: str, work: Work[_T]) -> _T:
         """What `work` returns, durable, within the call's time; what the database cannot do ends the call."""
-        return await self._transactions.answer(context, name, work, writes=True)
+        return await self._transactions.write(context, name, work)
 
     async def do(self, work: Work[_T]) -> _T:
         """As `write`, for a task of the program itself; transactions.FAULTS are raised."""

@@ -13,9 +13,9 @@ from __future__ import annotations
 from adapters.runtime import CannotStart  # isort: skip - first, before anything that imports gRPC
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Final, TypeVar
+from typing import Final, LiteralString, TypeVar
 
 import grpc
 import psycopg
@@ -69,6 +69,8 @@ _T = TypeVar("_T")
 Connection = AsyncConnection[DictRow]
 Work = Callable[[Connection], Awaitable[_T]]
 """What is done in one transaction, which is committed when it returns and undone when it raises."""
+_Taken = Callable[[Connection, tuple[str]], Awaitable[_T]]
+"""As Work, given also the values of _LIMITS, which it sends first."""
 
 FAULTS: Final = (DatabaseAway, TimeoutError, psycopg.OperationalError)
 """What a database cannot do now; it may later."""
@@ -101,8 +103,29 @@ class Transactions:
             said = str(error).partition("\n")[0]
             raise CannotStart(f"the database refused: {said}; give the role a database that it owns") from error
 
-    async def answer(self, context: Context, name: str, work: Work[_T], *, writes: bool = False) -> _T:
+    async def rows(
+        self, context: Context, name: str, question: LiteralString, values: Mapping[str, object]
+    ) -> list[DictRow]:
+        """All rows of one statement that reads, as `write`; begin, limits, statement and end are one round trip."""
+
+        async def ask(connection: Connection, limits: tuple[str]) -> list[DictRow]:
+            async with connection.pipeline():
+                await connection.execute(_LIMITS, limits, prepare=True)
+                cursor = await connection.execute(question, values, prepare=True)
+                await connection.commit()
+            return await cursor.fetchall()
+
+        return await self._answer(context, name, ask, writes=False)
+
+    async def write(self, context: Context, name: str, work: Work[_T]) -> _T:
         """What `work` returns, for a call; whatever the database cannot do ends the call with a fixed text."""
+        return await self._answer(context, name, _limited(work), writes=True)
+
+    async def do(self, work: Work[_T]) -> _T:
+        """What `work` returns, for a task of the program itself, which may write; FAULTS are raised. Not traced."""
+        return await self._within(self._longest_s, _limited(work), writes=True)
+
+    async def _answer(self, context: Context, name: str, work: _Taken[_T], *, writes: bool) -> _T:
         remaining = context.time_remaining()
         left = self._longest_s if remaining is None else min(remaining, self._longest_s)
         with _span(name) as span:
@@ -116,17 +139,13 @@ class Transactions:
                     raise
         return await refuse(context, refusal)
 
-    async def do(self, work: Work[_T]) -> _T:
-        """What `work` returns, for a task of the program itself, which may write; FAULTS are raised. Not traced."""
-        return await self._within(self._longest_s, work, writes=True)
-
-    async def _within(self, left: float, work: Work[_T], writes: bool) -> _T:
+    async def _within(self, left: float, work: _Taken[_T], writes: bool) -> _T:
         """The server has until the reserve begins; only one that does not keep to that is left at its half."""
         reserve = min(_RESERVE_S, left / 4)
         asked = self._twice(work, time.monotonic() + left - reserve, writes)
         return await self._patience.within(left - reserve / 2, asked)
 
-    async def _twice(self, work: Work[_T], until: float, writes: bool) -> _T:
+    async def _twice(self, work: _Taken[_T], until: float, writes: bool) -> _T:
         try:
             return await self._once(work, until, writes)
         except psycopg.Error as error:
@@ -135,11 +154,18 @@ class Transactions:
             await self._connections.renew()
             return await self._once(work, until, writes)
 
-    async def _once(self, work: Work[_T], until: float, writes: bool) -> _T:
+    async def _once(self, work: _Taken[_T], until: float, writes: bool) -> _T:
         async with self._connections.lend(min(until - time.monotonic(), WAIT_S), writes=writes) as connection:
             limit_ms = max(1, int((until - time.monotonic()) * 1000))
-            await connection.execute(_LIMITS, (str(limit_ms),))
-            return await work(connection)
+            return await work(connection, (str(limit_ms),))
+
+
+def _limited(work: Work[_T]) -> _Taken[_T]:
+    async def taken(connection: Connection, limits: tuple[str]) -> _T:
+        await connection.execute(_LIMITS, limits)
+        return await work(connection)
+
+    return taken
 
 
 @contextmanager

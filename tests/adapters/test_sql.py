@@ -33,6 +33,7 @@ from adapters.runtime import CannotStart
 from adapters.sql import PagedStatement, SqlSource, Statement, transactions
 from bus.engines.postgres import Postgres
 from bus.engines.postgres_database import Database
+from tests.adapters.conftest import AT_LEISURE, unheard
 
 BAD_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT
 HOSTILE = ("'; DROP TABLE licence; --", "%(number)s", "$1", "L-0001' OR '1'='1", "\\", "L-0001\n", "Ạ" * 4000)
@@ -174,6 +175,21 @@ async def test_slow_statement_is_ended_in_the_server_and_its_connection_serves_o
         assert code is slow
         await until(lambda: sleeping(filled) == 0)
         assert await asker.one(BY_NUMBER, number="L-0007")
+
+
+async def test_caller_who_leaves_at_any_moment_leaves_his_answer_to_nobody_else(filled: Database) -> None:
+    source = SqlSource(*STATEMENTS, dsn=filled.dsn, connections=1)
+
+    async def asked(n: int) -> object:
+        return await source.fetch_one(AT_LEISURE, BY_NUMBER, {"number": f"L-{n:04}"})
+
+    async with source.running(unheard):
+        for n in range(1, 121):
+            leaving, staying = asyncio.create_task(asked(n)), asyncio.create_task(asked(n + 1))
+            for _ in range(n % 40):
+                await asyncio.sleep(0)
+            leaving.cancel()
+            assert await staying == {"number": f"L-{n + 1:04}", "holder": f"Công ty {n + 1}"}
 
 
 async def test_statement_of_a_caller_who_left_is_ended_in_the_server(filled: Database) -> None:
