@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from adapters.sql import Connection, PagedStatement, Schema, SqlStore, Statement  # isort: skip - before gRPC
 
-from adapters.administrative.table import NEW_LIST, OLD_LIST, UnitTable, lists_version, load_table
+from functools import partial
+from pathlib import Path
+
+from adapters.administrative.table import DATA, NEW_LIST, OLD_LIST, UnitTable, lists_version, load_table
 
 __all__ = ["BY_CODE", "KNOWN", "LISTED", "RESOLVED", "open_units"]
 
@@ -73,18 +76,18 @@ LISTED = PagedStatement(
 )
 
 
-def open_units(dsn: str) -> SqlStore:
-    """The store; the lists are loaded when it starts running."""
-    return SqlStore(BY_CODE, RESOLVED, KNOWN, LISTED, dsn=dsn, schema=SCHEMA, fill=_load_lists)
+def open_units(dsn: str, folder: Path = DATA) -> SqlStore:
+    """The store; the lists of the folder are loaded when it starts running."""
+    return SqlStore(BY_CODE, RESOLVED, KNOWN, LISTED, dsn=dsn, schema=SCHEMA, fill=partial(_load_lists, folder=folder))
 
 
-async def _load_lists(connection: Connection) -> None:
-    version = lists_version()
+async def _load_lists(connection: Connection, folder: Path) -> None:
+    version = lists_version(folder)
     found = await (await connection.execute("SELECT version FROM loaded")).fetchone()
     if found is not None and found["version"] == version:
         return
     await connection.execute("DELETE FROM succession; DELETE FROM unit; DELETE FROM loaded")
-    await _copy_units(connection, load_table())
+    await _copy_units(connection, load_table(folder))
     await connection.execute("INSERT INTO loaded VALUES (%s)", (version,))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -17,7 +18,10 @@ from vn.administrative.v1.administrative_pb2_grpc import (
 from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode
 
 from adapters.administrative.service import UNITS_PER_MESSAGE, AdministrativeUnits
-from adapters.administrative.table import NEW_LIST, OLD_LIST, Level, UnitTable, UnknownUnit
+from adapters.administrative.store import BY_CODE, open_units
+from adapters.administrative.table import DATA, NEW_LIST, OLD_LIST, Level, UnitTable, UnknownUnit
+from bus.engines.postgres_database import Database
+from tests.adapters.conftest import AT_LEISURE, unheard
 
 if TYPE_CHECKING:
     from vn.administrative.v1.administrative_pb2_grpc import AdministrativeUnitServiceAsyncStub
@@ -143,3 +147,50 @@ async def test_every_answer_keeps_the_rules_of_its_contract(
     for unit in sample:
         answer = await units.ResolveUnit(pb.ResolveUnitRequest(code=code(unit.code_list, unit.code)), timeout=5)
         protovalidate.validate(answer)
+
+
+def small_lists(folder: Path) -> Path:
+    """The packaged lists, of one district of before and of what it became."""
+    kept = {"01", "001", "00004", "00001", "00006", "00008"}
+    for file in DATA.glob("*.csv"):
+        lines = file.read_text("utf-8").splitlines(keepends=True)
+        codes = [
+            line.strip().split(",")[:2] if file.name.startswith("successors") else line.split(",")[:1] for line in lines
+        ]
+        found = [line for line, named in zip(lines, codes, strict=True) if kept.issuperset(named)]
+        (folder / file.name).write_text("".join([lines[0], *found]), encoding="utf-8")
+    return folder
+
+
+async def test_program_with_other_lists_replaces_them_all_and_the_same_ones_are_left_alone(
+    database: Database, tmp_path: Path
+) -> None:
+    def rows_as_loaded() -> list[tuple[object, ...]]:
+        with database.connect() as connection:
+            return connection.execute(
+                "SELECT (SELECT min(xmin::text) FROM unit), (SELECT max(xmin::text) FROM unit),"
+                " (SELECT count(*) FROM unit), (SELECT count(*) FROM succession), (SELECT count(*) FROM loaded)"
+            ).fetchall()
+
+    async def name_after_a_start(folder: Path) -> str:
+        store = open_units(database.dsn, folder)
+        async with store.running(unheard):
+            row = await store.fetch_one(AT_LEISURE, BY_CODE, {"code_list": NEW_LIST, "code": "00004"})
+        assert row is not None
+        return str(row["name"])
+
+    folder = small_lists(tmp_path)
+    assert await name_after_a_start(folder) == "Phường Ba Đình"
+    first = rows_as_loaded()
+    assert await name_after_a_start(folder) == "Phường Ba Đình"
+    assert rows_as_loaded() == first
+
+    units, successors = folder / f"units-{NEW_LIST}.csv", folder / f"successors-{NEW_LIST}.csv"
+    units.write_text(units.read_text("utf-8").replace("Phường Ba Đình", "Phường Ba Đình Mới"), encoding="utf-8")
+    kept = successors.read_text("utf-8").splitlines(keepends=True)[:-1]
+    successors.write_text("".join(kept), encoding="utf-8")
+    assert await name_after_a_start(folder) == "Phường Ba Đình Mới"
+    ((oldest, newest, wards, pairs, versions),) = rows_as_loaded()
+    ((_, _, wards_before, pairs_before, _),) = first
+    assert (wards, pairs, versions) == (wards_before, int(str(pairs_before)) - 1, 1)
+    assert oldest == newest != first[0][0]
