@@ -157,7 +157,7 @@ def small_lists(folder: Path) -> Path:
         codes = [
             line.strip().split(",")[:2] if file.name.startswith("successors") else line.split(",")[:1] for line in lines
         ]
-        found = [line for line, named in zip(lines, codes, strict=True) if kept.issuperset(named)]
+        found = [line for line, each in zip(lines, codes, strict=True) if kept.issuperset(each)]
         (folder / file.name).write_text("".join([lines[0], *found]), encoding="utf-8")
     return folder
 
