@@ -9,7 +9,8 @@
 3. The sequencer does not need the registry, the service or anybody's answer; the service serves while the log is open.
 4. No checkpoint is signed for nothing: two notes over one tree would be the same bytes. The publisher's hourly
    snapshot is an entry, so a checkpoint that is older than that says that something stands still.
-5. SIGTERM: what the sources have said by then is integrated, within some seconds.
+5. SIGTERM: what the sources have said by then is integrated, within some seconds. Where it comes because the supervisor
+   died, the next one's process, which waits for this one's end, does that.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +45,7 @@ from native.snapshot import SnapshotError
 from pki.errors import ProfileError
 from pki.files import ensure_private_directory, write_atomic
 
-__all__ = ["LedgerProcess"]
+__all__ = ["LedgerProcess", "may_end"]
 
 _SIGNALS: Final = {signal.SIGINT, signal.SIGTERM}
 _AGAIN_S: Final = 5.0
@@ -70,8 +71,9 @@ log = logging.getLogger("bus.up.ledger_process")  # also when this is __main__
 class LedgerProcess:
     """What runs between start and end; `tell` is for any thread."""
 
-    def __init__(self, layout: Layout, facts: Facts) -> None:
-        self._layout, self._facts = layout, facts
+    def __init__(self, layout: Layout, facts: Facts, orphaned: Callable[[], bool]) -> None:
+        """`orphaned`: whether the supervisor is gone."""
+        self._layout, self._facts, self._orphaned = layout, facts, orphaned
         self._began_ms = time.time_ns() // 1_000_000
         self._stop = threading.Event()
         self._open: tuple[Ledger, Sources] | None = None
@@ -161,7 +163,7 @@ class LedgerProcess:
                 write_atomic(self._layout.ledger_writer / "checkpoint", kept)
             if stopped_at is None and not more:
                 self._stop.wait(PAUSE_S)
-            elif stopped_at is not None and _said_all(ledger, _monotonic_ms() - stopped_at):
+            elif stopped_at is not None and may_end(ledger, _monotonic_ms() - stopped_at, orphaned=self._orphaned()):
                 return
 
     def _halt(self, error: Exception) -> None:
@@ -201,10 +203,17 @@ class LedgerProcess:
                 self._serving = False
 
 
-def _said_all(ledger: Ledger, for_ms: int) -> bool:
-    """Whether every source that can be read was read to its end since `for_ms` ago, or has had its time."""
+def may_end(ledger: Ledger, for_ms: int, *, orphaned: bool) -> bool:
+    """Whether every source that can be read was read to its end since `for_ms` ago, or has had its time.
+
+    Without a supervisor nothing is waited for: its database and brokers end too, and the next process waits for this.
+    """
     sources = ledger.status().sources.values()
-    return for_ms > _LAST_MS or all(one.error or (one.lag_ms is not None and one.lag_ms <= for_ms) for one in sources)
+    return (
+        orphaned
+        or for_ms > _LAST_MS
+        or all(one.error or (one.lag_ms is not None and one.lag_ms <= for_ms) for one in sources)
+    )
 
 
 def _behind(ledger: Ledger, sources: Sources) -> int:
@@ -230,8 +239,8 @@ def main() -> None:
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(format="[%(asctime)sZ][ledger] %(message)s", datefmt="%Y-%m-%dT%H:%M:%S", level=logging.WARNING)
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # what matters of it is raised
-    layout = Layout(Path(sys.argv[1]))
-    process = LedgerProcess(layout, layout.expect())
+    layout, parent = Layout(Path(sys.argv[1])), os.getppid()
+    process = LedgerProcess(layout, layout.expect(), lambda: os.getppid() != parent)
     descriptor = os.open(layout.ledger_writer / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     with Control(layout.ledger_writer, process.tell):

@@ -15,6 +15,7 @@ from bus.ledger.note import NoteSigner
 from bus.ledger.reader import LedgerReader
 from bus.ledger.sequencer import Sequencer, SequencerBroken
 from bus.ledger.source import Portion, SourceRefused, SourceUnavailable
+from bus.up.ledger_process import may_end
 from tests.bus.ledger.support import entries, signer
 from tests.bus.ledger.test_journal_source import KEY, expected, write
 from tests.native.journals import Broker, call
@@ -164,6 +165,23 @@ def test_a_source_that_hangs_keeps_nobody_waiting(tmp_path: Path, key: NoteSigne
             slow.let.set()
         while ledger.checkpoint.size < 35:
             ledger.round()
+
+
+def test_ledger_ends_when_all_was_said_or_at_once_when_its_supervisor_died(
+    tmp_path: Path, key: NoteSigner, clock: Clock
+) -> None:
+    """A source that is dying, too, would keep the next process from the lock for as long as it is waited for."""
+    slow = Hanging("slow", 5)
+    with Sequencer(tmp_path / "log", key) as sequencer, Ledger(sequencer, [slow], clock, patience_s=0.01) as ledger:
+        try:
+            ledger.round()
+            assert not may_end(ledger, 100, orphaned=False), "it was not read to its end"
+            assert may_end(ledger, 100, orphaned=True)
+        finally:
+            slow.let.set()
+        while ledger.status().lag_ms is None:
+            ledger.round()
+        assert may_end(ledger, 100, orphaned=False)
 
 
 def test_live_calls_are_in_a_checkpoint_within_a_second(tmp_path: Path, key: NoteSigner) -> None:
