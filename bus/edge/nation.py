@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from bus.edge.contract_comments import add_comments
 from bus.edge.endpoint import Endpoint
 
 __all__ = ["GrantPlan", "Nation", "SubsystemPlan", "contract_image"]
@@ -57,8 +58,11 @@ class Nation:
     refuse_after: str = "24h"
 
 
-def contract_image(files: Iterable[FileDescriptor]) -> bytes:
-    """The FileDescriptorSet of generated modules' DESCRIPTORs, what they import included."""
+def contract_image(files: Iterable[FileDescriptor], *, comments: bool = False) -> bytes:
+    """The FileDescriptorSet of generated modules' DESCRIPTORs, what they import included.
+
+    `comments`: with what the .proto files say, for everybody to read who gets the contract; a fraction of a second.
+    """
     found: dict[str, FileDescriptor] = {}
 
     def add(file: FileDescriptor) -> None:
@@ -72,4 +76,6 @@ def contract_image(files: Iterable[FileDescriptor]) -> bytes:
     image = FileDescriptorSet()
     for file in found.values():
         file.CopyToProto(image.file.add())
+    if comments:
+        add_comments(image.file)
     return image.SerializeToString(deterministic=True)

@@ -56,7 +56,7 @@ def founding(
         for path, port in ports.items()
         if path not in state.subsystems or not state.subsystems[path].endpoints
     ]
-    contracts, files = contract_changes(state, contract_image(plan.contracts))
+    contracts, files = contract_changes(state, contract_image(plan.contracts, comments=True))
     changes += contracts
     changes += [
         ServiceOffered(path, service)

@@ -118,7 +118,7 @@ def _presence(state: RegistryState, plan: HomePlan) -> tuple[list[Change], dict[
     offering = set(methods_of(image))
     # Not by the image: an operator may have registered the same contracts as another compiler writes them.
     if not offering <= set(state.methods.values()):
-        contracts, attached = contract_changes(state, image)
+        contracts, attached = contract_changes(state, contract_image(plan.contracts, comments=True))
         changes += contracts
     else:
         attached = {}
