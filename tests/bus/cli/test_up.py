@@ -48,7 +48,7 @@ def wait_until(true: Callable[[], object], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "not within the time"
-        time.sleep(0.05)
+        time.sleep(0.3)  # most look by a whole `status`, beside what they wait for
 
 
 def came_back(commands: Commands, name: str) -> bool:
