@@ -18,7 +18,7 @@ help: ## say what there is
 env: ## make or refresh .venv (every other target does it by itself)
 	@tools/env
 
-demo: env ## real calls between three ministries, attacks included
+demo: env ## a nation in a minute: a birth without papers, changes, attacks, a proof
 	@.venv/bin/govbus demo
 
 test: env ## every test except the long runs

@@ -58,7 +58,7 @@ async def change_while_calls_run(world: World, sample: Sample, story: Story, rep
         await _change(world, report, screen, newcomer, grant_id)
         await rotate_certificates(world, report, screen, asking)
         await kill_member(world, sample, story, report, screen, asking)
-        await stop_database(world, report, screen, asking, newcomer, grant_id)
+        await stop_database(world, sample, story, report, screen, asking, newcomer, grant_id)
         await await_signing_keys(world, report, screen, asking, used)
 
 

@@ -36,7 +36,7 @@ async def kill_member(
     calls = (asking.counted - before).total()
     text = f"all {calls} calls of the portal to units meanwhile were answered"
     screen.claim(report.claim("member-unnoticed", text, {}, asking.failed(before)))
-    told = await register_quietly(world, sample, sample.later, story)
+    told = await register_quietly(world, sample, sample.after_a_kill, story)
     text = "and the next birth is registered, parents and newborn's number by population"
     screen.claim(report.claim("born-after", text, True, told.result is not None))
 

@@ -50,8 +50,8 @@ class Sample:
     """Families, and wards of the old list."""
 
     first: Family
-    later: Family
-    """Who has a child after a member was killed."""
+    after_a_kill: Family
+    in_an_outage: Family
     of_the_province: Family
     old_ward: dict[str, Any]
     """Went whole into one of today."""
@@ -65,12 +65,14 @@ class Sample:
 
 def take_sample(people: int) -> Sample:
     """Those that registers with so many people know; DemoError when there are too few."""
-    whole, province = _ask(people, "--families", "2"), _ask(people, "--families", "1", "--province", HANOI_CODE)
+    whole, province = _ask(people, "--families", "3"), _ask(people, "--families", "1", "--province", HANOI_CODE)
     of_hanoi = [Family(kind, **one) for kind in _KINDS_OF_THE_PROVINCE for one in province["families"][kind]]
     granted = [Family(GRANTED, **one) for one in whole["families"][GRANTED]]
-    if len(granted) < 2 or not of_hanoi:
-        raise DemoError(f"among {people:,} people there are too few families for the story; give --people 2000 or more")
-    return Sample(granted[0], granted[1], of_hanoi[0], whole["old_ward"], whole["split_ward"])
+    if len(granted) < 3 or not of_hanoi:
+        raise DemoError(
+            f"among {people:,} people there are too few families for the story; begin anew with --people 2000 or more"
+        )
+    return Sample(granted[0], granted[1], granted[2], of_hanoi[0], whole["old_ward"], whole["split_ward"])
 
 
 def _ask(people: int, *options: str) -> dict[str, Any]:

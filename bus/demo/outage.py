@@ -1,7 +1,8 @@
-"""PostgreSQL is killed while calls run, and killed again as often as the supervisor starts it, for some seconds.
+"""The bus's own PostgreSQL is killed while calls run, and killed again as often as the supervisor starts it.
 
-Calls are judged by the last policy and go on. What cannot be done meanwhile, a change, is refused with a line that says
-why. Left alone the database comes back by itself, and the change is made.
+Calls are judged by the last policy and go on; the members have a server of their own, and a birth is registered. What
+cannot be done meanwhile, a change, is refused with a line that says why. Left alone the database comes back by itself,
+and the change is made.
 """
 
 import asyncio
@@ -12,8 +13,10 @@ import time
 from pathlib import Path
 from typing import Final
 
+from bus.demo.families import Sample
 from bus.demo.report import DemoError, Report
 from bus.demo.screen import Screen
+from bus.demo.story import Story, register_quietly
 from bus.demo.traffic import Traffic
 from bus.demo.world import World
 from bus.exchange.reasons import Reason
@@ -28,16 +31,24 @@ _CAP_S: Final = 30.0
 
 
 async def stop_database(
-    world: World, report: Report, screen: Screen, asking: Traffic, newcomer: Traffic, grant_id: str
+    world: World,
+    sample: Sample,
+    story: Story,
+    report: Report,
+    screen: Screen,
+    asking: Traffic,
+    newcomer: Traffic,
+    grant_id: str,
 ) -> None:
     """Kill it until a change was refused; the change that is tried is the end of the newcomer's grant."""
     before, began = asking.counted.copy(), time.monotonic()
-    with screen.working("PostgreSQL is killed, and killed again whenever it starts"):
+    with screen.working("the bus's own PostgreSQL is killed, and killed again whenever it starts"):
         enough = threading.Event()
         killing = asyncio.create_task(asyncio.to_thread(_keep_down, world, enough))
         try:
             await asyncio.sleep(_LOOK_S * 10)
             said = await asyncio.to_thread(_end_grant, world, grant_id)
+            born = await register_quietly(world, sample, sample.in_an_outage, story)
         finally:
             enough.set()
         kills = await killing
@@ -45,6 +56,8 @@ async def stop_database(
     refused = "refused" if said else "done"
     screen.claim(report.claim("change-refused", text, "refused", refused))
     screen.say(f'    "{said}"')
+    text = "a birth meanwhile is registered: the members' databases are on a server of their own"
+    screen.claim(report.claim("born-meanwhile", text, True, born.result is not None))
     with screen.working("left alone it starts again"):
         await asyncio.to_thread(_await_back, world)
     milliseconds = round((time.monotonic() - began) * 1000)
