@@ -4,6 +4,8 @@
 2. A number that a client brought has at most one decision of each kind. Entering it again with the same content
    returns what was decided first; with other content `find` and `enter` raise NumberConflict.
 3. A child has at most one decision of each kind: under another number `enter` raises ChildDecided.
+4. Whether a mother has been decided on for the same birth is seen in the transaction that decides: of two claims for
+   twins at once, the second one sees the first.
 
 Decisions are kept as issued, as bytes that the book does not look into.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -21,10 +24,11 @@ from adapters.business.generate import tax_codes
 from adapters.population.generate import DEFAULT_YEAR, generate
 from adapters.seeded import ORIGIN_TABLE, Table, fill_once, origin_of
 from adapters.socialinsurance.generate import EmploymentRecord, employments
+from adapters.socialinsurance.rules import ONE_BIRTH_DAYS
 from adapters.source import Context, Row, Told
 from adapters.sql import Connection, Schema, SqlStore, Statement
 
-__all__ = ["Book", "ChildDecided", "Entry", "Kind", "NumberConflict"]
+__all__ = ["Book", "ChildDecided", "Decision", "Entry", "Found", "Kind", "NumberConflict"]
 
 SCHEMA = Schema(
     "socialinsurance",
@@ -45,6 +49,11 @@ SCHEMA = Schema(
         );
         CREATE SEQUENCE insurance_number START 7900000001 MAXVALUE 9999999999;
         """,
+        """
+        ALTER TABLE decision
+            ADD COLUMN mother text COLLATE "C" NOT NULL DEFAULT '', ADD COLUMN born date; -- of allowances
+        CREATE INDEX decision_of_mother ON decision (mother, born) WHERE mother <> '';
+        """,
     ),
 )
 EMPLOYMENT = Statement(
@@ -56,8 +65,9 @@ DECISION = Statement(
 # Of one number, then of one child: whoever is second waits, and sees what the first one did.
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _OF_CHILD: Final = "SELECT FROM decision WHERE kind = %s AND child = %s"
+_OF_BIRTH: Final = "SELECT FROM decision WHERE mother = %s AND born BETWEEN %s AND %s"
 _NEXT: Final = "SELECT nextval('insurance_number') AS number"
-_INSERT: Final = "INSERT INTO decision VALUES (%s, %s, %s, %s, %s)"
+_INSERT: Final = "INSERT INTO decision VALUES (%s, %s, %s, %s, %s, %s, %s)"
 
 
 class NumberConflict(Exception):
@@ -83,6 +93,23 @@ class Entry:
     number: str  # that the client brought
     child: str  # person number
     content: str  # everything the client said, to tell a repetition from a contradiction
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the book knows when a decision is made."""
+
+    fresh_number: str  # insurance number of 10 digits, for a card; empty otherwise
+    sibling: bool  # whether there is an allowance for another child of the same birth
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Decision:
+    """All that was asked for; `issue` makes the decision."""
+
+    issue: Callable[[Found], bytes]
+    mother: str = ""  # person number, and when her child was born: of an allowance
+    born: date | None = None
 
 
 class Book:
@@ -113,15 +140,15 @@ class Book:
         row = await self._store.fetch_one(context, DECISION, {"kind": entry.kind, "number": entry.number})
         return _decided(row, entry)
 
-    async def enter(self, context: Context, entry: Entry, decide: Callable[[str], bytes]) -> bytes:
-        """Enter a decision; `decide` makes it, with a fresh insurance number of 10 digits if it is a card."""
+    async def enter(self, context: Context, entry: Entry, decision: Decision) -> bytes:
+        """Enter a decision; what was decided."""
 
         async def enter(connection: Connection) -> bytes:
-            for one in (entry.number, entry.child):
+            for one in (entry.number, entry.child, *([f"mother {decision.mother}"] if decision.mother else [])):
                 await connection.execute(_ONE_AT_A_TIME, (f"{entry.kind} {one}",))
             asked = {"kind": entry.kind, "number": entry.number}
             row = await (await connection.execute(DECISION.text, asked)).fetchone()
-            return _decided(row, entry) or await _enter(connection, entry, decide)
+            return _decided(row, entry) or await _enter(connection, entry, decision)
 
         return await self._store.write(context, "decision.enter", enter)
 
@@ -143,12 +170,22 @@ def _decided(row: Row | None, entry: Entry) -> bytes | None:
     return bytes(row["decided"]) if row else None
 
 
-async def _enter(connection: Connection, entry: Entry, decide: Callable[[str], bytes]) -> bytes:
+async def _enter(connection: Connection, entry: Entry, decision: Decision) -> bytes:
     if await (await connection.execute(_OF_CHILD, (entry.kind, entry.child))).fetchone() is not None:
         raise ChildDecided
-    decided = decide(await _fresh_number(connection) if entry.kind is Kind.CARD else "")
-    await connection.execute(_INSERT, (entry.kind, entry.number, entry.child, entry.content, decided))
+    number = await _fresh_number(connection) if entry.kind is Kind.CARD else ""
+    decided = decision.issue(Found(number, await _has_sibling(connection, decision)))
+    values = (entry.kind, entry.number, entry.child, entry.content, decided, decision.mother, decision.born)
+    await connection.execute(_INSERT, values)
     return decided
+
+
+async def _has_sibling(connection: Connection, decision: Decision) -> bool:
+    if decision.born is None:
+        return False
+    apart = timedelta(days=ONE_BIRTH_DAYS)
+    asked = (decision.mother, decision.born - apart, decision.born + apart)
+    return await (await connection.execute(_OF_BIRTH, asked)).fetchone() is not None
 
 
 async def _fresh_number(connection: Connection) -> str:

@@ -24,10 +24,16 @@ from vn.socialinsurance.v1.socialinsurance_pb2_grpc import SocialInsuranceServic
 
 from adapters.asking import Cannot
 from adapters.refusals import Refusal, refuse
-from adapters.socialinsurance.book import Book, ChildDecided, Entry, Kind, NumberConflict
-from adapters.socialinsurance.generate import EmploymentRecord
+from adapters.socialinsurance.book import Book, ChildDecided, Decision, Entry, Found, Kind, NumberConflict
 from adapters.socialinsurance.registers import Registers
-from adapters.socialinsurance.rules import CARD_YEARS, CLAIM_YEARS, LEAST_MONTHS, LEAVE_MONTHS, ONE_OFF_VND
+from adapters.socialinsurance.rules import (
+    CARD_YEARS,
+    CLAIM_YEARS,
+    LEAST_MONTHS,
+    LEAVE_MONTHS,
+    ONE_OFF_VND,
+    SIBLING_MONTHS,
+)
 from adapters.source import Context
 
 __all__ = ["SocialInsurance"]
@@ -64,8 +70,8 @@ EMPLOYMENT_UNKNOWN = Refusal(
 )
 
 Scope = Callable[[Context], AbstractContextManager[None]]
-Decide = Callable[[], Awaitable[Callable[[str], bytes]]]
-"""Asks what is needed; what it returns makes the decision, given a fresh insurance number if it is a card."""
+Decide = Callable[[], Awaitable[Decision]]
+"""Asks what is needed."""
 
 
 class SocialInsurance(SocialInsuranceServiceServicer):
@@ -92,7 +98,7 @@ class SocialInsurance(SocialInsuranceServiceServicer):
         child = request.child_number
         entry = Entry(Kind.CARD, request.application_number, child.value, child.value)
 
-        async def decide() -> Callable[[str], bytes]:
+        async def decide() -> Decision:
             return await self._card(child)
 
         decided = await self._decided(entry, decide, context)
@@ -104,7 +110,7 @@ class SocialInsurance(SocialInsuranceServiceServicer):
         mother, child = request.mother_number, request.child_number
         entry = Entry(Kind.ALLOWANCE, request.claim_number, child.value, f"{mother.value} {child.value}")
 
-        async def decide() -> Callable[[str], bytes]:
+        async def decide() -> Decision:
             return await self._allowance(request, context)
 
         decided = await self._decided(entry, decide, context)
@@ -115,8 +121,8 @@ class SocialInsurance(SocialInsuranceServiceServicer):
             found = await self._book.find(context, entry)  # (1)
             if found is None:
                 with self._scope(context):
-                    issue = await decide()  # (2) (3)
-                found = await self._book.enter(context, entry, issue)  # (4)
+                    decision = await decide()  # (2) (3)
+                found = await self._book.enter(context, entry, decision)  # (4)
             return found
         except NumberConflict:
             await refuse(context, NUMBER_CONFLICT)
@@ -125,7 +131,7 @@ class SocialInsurance(SocialInsuranceServiceServicer):
         except Cannot as no:
             await refuse(context, no.refusal)
 
-    async def _card(self, child: PersonNumber) -> Callable[[str], bytes]:
+    async def _card(self, child: PersonNumber) -> Decision:
         found, now = await self._registers.child(child), self._now()
         born = found.birth_date
         if found.life_status != LIFE_STATUS_ALIVE or not (born.month and born.day):
@@ -133,35 +139,40 @@ class SocialInsurance(SocialInsuranceServiceServicer):
         last = _birthday(born, CARD_YEARS) - timedelta(days=1)
         if last < now.astimezone(VIET_NAM).date():
             raise Cannot(CHILD_UNFIT)
-        return lambda number: pb.HealthCard(
-            card_number=number,
-            holder_number=child,
-            valid_from=born,
-            valid_until=PartialDate(year=last.year, month=last.month, day=last.day),
-            issued_at_ms=_milliseconds(now),
-        ).SerializeToString()
 
-    async def _allowance(self, request: pb.ClaimMaternityAllowanceRequest, context: Context) -> Callable[[str], bytes]:
-        found = await self._book.employment(context, request.mother_number.value)
-        if found is None or found.months < LEAST_MONTHS:
+        def issue(found: Found) -> bytes:
+            return pb.HealthCard(
+                card_number=found.fresh_number,
+                holder_number=child,
+                valid_from=born,
+                valid_until=PartialDate(year=last.year, month=last.month, day=last.day),
+                issued_at_ms=_milliseconds(now),
+            ).SerializeToString()
+
+        return Decision(issue)
+
+    async def _allowance(self, request: pb.ClaimMaternityAllowanceRequest, context: Context) -> Decision:
+        employment = await self._book.employment(context, request.mother_number.value)
+        if employment is None or employment.months < LEAST_MONTHS:
             raise Cannot(NOT_INSURED)
-        employer = TaxCode(base=found.employer)
+        employer, salary_vnd = TaxCode(base=employment.employer), employment.salary_vnd
         now = self._now()
         born = (await self._registers.child_of(request.mother_number, request.child_number)).birth_date
         if not (born.month and born.day) or _birthday(born, CLAIM_YEARS) < now.astimezone(VIET_NAM).date():
             raise Cannot(CLAIM_LATE)
         await self._registers.verify_operating(employer)
-        return lambda _: pb.MaternityAllowance(
-            claim_number=request.claim_number,
-            employer=employer,
-            leave_months=LEAVE_MONTHS,
-            amount_vnd=_amount(found),
-            decided_at_ms=_milliseconds(now),
-        ).SerializeToString()
 
+        def issue(found: Found) -> bytes:
+            months = SIBLING_MONTHS if found.sibling else LEAVE_MONTHS
+            return pb.MaternityAllowance(
+                claim_number=request.claim_number,
+                employer=employer,
+                leave_months=months,
+                amount_vnd=months * salary_vnd + ONE_OFF_VND,
+                decided_at_ms=_milliseconds(now),
+            ).SerializeToString()
 
-def _amount(employment: EmploymentRecord) -> int:
-    return LEAVE_MONTHS * employment.salary_vnd + ONE_OFF_VND
+        return Decision(issue, request.mother_number.value, date(born.year, born.month, born.day))
 
 
 def _birthday(born: PartialDate, years: int) -> date:

@@ -20,7 +20,7 @@ from adapters.population.generate import DEFAULT_SEED
 from adapters.population.records import PersonRecord
 from adapters.portal.sample import Family, Kind, families
 from adapters.socialinsurance.generate import employment_of
-from adapters.socialinsurance.rules import LEAST_MONTHS, LEAVE_MONTHS, ONE_OFF_VND
+from adapters.socialinsurance.rules import LEAST_MONTHS, LEAVE_MONTHS, ONE_OFF_VND, SIBLING_MONTHS
 from bus.exchange.channel import Channel
 from tests.adapters.births import birth_fields, fresh_notice, number, unit
 from tests.adapters.services import GOOD, OFFICE, PEOPLE, Services, answered, ending
@@ -126,7 +126,7 @@ async def test_who_is_no_living_child_below_six_gets_no_card(office: Channel, pe
 async def test_an_allowance_is_decided_once_by_what_was_contributed(
     office: Channel, known: dict[Kind, list[Family]]
 ) -> None:
-    family = known[Kind.GRANTED][5]
+    family = known[Kind.GRANTED][12]
     employment = employment_of(family.mother, tax_codes(DEFAULT_SEED, PEOPLE), DEFAULT_SEED)
     assert employment is not None
     child = await newborn(office, family)
@@ -139,6 +139,18 @@ async def test_an_allowance_is_decided_once_by_what_was_contributed(
     assert await ending(other) == (TAKEN, "CHILD_DECIDED")
     request.mother_number.value = known[Kind.GRANTED][6].mother.number
     assert await ending(insurance(office).ClaimMaternityAllowance(request)) == (TAKEN, "NUMBER_CONFLICT")
+
+
+async def test_twins_claimed_for_at_once_pay_one_leave_and_what_a_second_child_adds(
+    office: Channel, known: dict[Kind, list[Family]]
+) -> None:
+    family = known[Kind.GRANTED][11]
+    twins = [await newborn(office, family) for _ in range(2)]
+    claims = [claim(family.mother.number, child) for child in twins]
+    answers = await asyncio.gather(*(insurance(office).ClaimMaternityAllowance(each) for each in claims))
+    assert sorted(answer.allowance.leave_months for answer in answers) == [SIBLING_MONTHS, LEAVE_MONTHS]
+    again = [await insurance(office).ClaimMaternityAllowance(each) for each in claims]
+    assert again == answers
 
 
 @pytest.mark.parametrize(

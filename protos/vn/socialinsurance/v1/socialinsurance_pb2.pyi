@@ -115,7 +115,9 @@ class MaternityAllowance(_message.Message):
     claim_number: _builtins.str
     """As in the claim. Filled by the provider."""
     leave_months: _builtins.int
-    """Months of leave that are paid for. Filled by the provider."""
+    """Months of leave that are paid for: of one birth the first child claimed for
+    has the whole leave, each further one what it adds. Filled by the provider.
+    """
     amount_vnd: _builtins.int
     """What is paid in all, in whole dong, more than 0. Filled by the provider."""
     decided_at_ms: _builtins.int
