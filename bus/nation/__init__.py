@@ -4,8 +4,9 @@
     founding    what of it the registry does not know yet, as changes
     settled     what a nation was made with, remembered in the state directory
     places      where everything of it lies
+    walls       a process for which nothing else is there: mounts of its own (Linux namespaces)
     fence       a process that can open its own files only (Linux Landlock)
-    behind      commands behind that fence, with an environment that has nothing of the caller's
+    behind      commands behind both, with an environment that has nothing of the caller's
     member      such a process, which enrols itself and then becomes its program
     server      the ministries' own PostgreSQL: one database and one role a member
     running     one member, kept alive

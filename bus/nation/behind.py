@@ -1,22 +1,28 @@
 """Commands behind a member's fence: its home and the installed code is all that they can open.
 
-Nothing of the caller's environment reaches them but where programs, libraries and the language are.
+1. Where the kernel and whatever contains us allow it, nothing else is even there (bus.nation.walls); that is found out
+   by a child that does the very same steps. Landlock (bus.nation.fence) holds in any case where there is one.
+2. Nothing of the caller's environment reaches them but where programs, libraries and the language are.
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from bus.engines.supervisor import EngineError
-from bus.nation import fence
+from bus.nation import fence, walls
 
-__all__ = ["environment", "fenced", "openable"]
+__all__ = ["Apart", "environment", "fenced", "kept_apart", "openable"]
 
 _SECONDS: Final = 60.0
 _KEPT: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
@@ -40,12 +46,56 @@ for path in sys.argv[1:]:
         found[path] = errno.errorcode[error.errno]
 print(json.dumps(found))
 """
+# What a member needs: the interpreter, the packages, libraries of others below them.
+_USE: Final = "import adapters, bus, native, pki, psycopg, vn"
+
+log = logging.getLogger(__name__)
 
 
-def fenced(home: Path, command: Sequence[str]) -> list[str]:
-    """`command`, in its home and behind the fence; in its home alone where the kernel has no Landlock."""
-    readable = _readable() if fence.landlock_version() else ["--open"]
-    return [sys.executable, "-I", "-S", str(Path(fence.__file__)), str(home), *readable, "--", *command]
+class Apart(StrEnum):
+    """What keeps members from each other, beside passwords; each with all that follows."""
+
+    MOUNTS = "mounts"
+    LANDLOCK = "landlock"
+    NOTHING = "nothing"
+
+
+@cache
+def kept_apart() -> Apart:
+    """What this machine offers, tried once by a child that ends at once."""
+    if not fence.landlock_version():
+        return Apart.NOTHING
+    try:
+        with tempfile.TemporaryDirectory(prefix="govbus-") as name:
+            home = Path(name)
+            command = fenced(home, [sys.executable, "-I", "-B", "-c", _USE], apart=Apart.MOUNTS)
+            ran = subprocess.run(
+                command, capture_output=True, text=True, env=environment(home), timeout=_SECONDS, check=False
+            )
+        if ran.returncode == 0:
+            return Apart.MOUNTS
+        said = ran.stderr.strip().rpartition("\n")[2]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said = str(error)
+    log.warning("members are kept apart by Landlock alone: %s", said)
+    return Apart.LANDLOCK
+
+
+def fenced(
+    home: Path, command: Sequence[str], *, apart: Apart | None = None, sockets: Sequence[Path] = ()
+) -> list[str]:
+    """`command`, in its home and behind all that keeps it `apart` (what there is, unless said otherwise).
+
+    `sockets`: directories outside its home whose sockets it is to reach; their files it cannot open.
+    """
+    apart = kept_apart() if apart is None else apart
+    python, own, readable = [sys.executable, "-I", "-S"], str(home), _readable()
+    open_or_named = ["--open"] if apart is Apart.NOTHING else readable
+    behind = [*python, str(Path(fence.__file__)), own, *open_or_named, "--", *command]
+    if apart is not Apart.MOUNTS:
+        return behind
+    visible = [*readable, *fence.DEVICES, *map(str, sockets)]
+    return [*python, str(Path(walls.__file__)), own, *visible, "--", *behind]
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -54,11 +104,14 @@ def environment(home: Path) -> dict[str, str]:
     return kept | {"HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1", "TZ": "UTC"}
 
 
-def openable(home: Path, paths: Sequence[Path]) -> Mapping[str, str]:
-    """What happens when a process fenced into `home` opens each path: "opened", or the error's name."""
+def openable(home: Path, paths: Sequence[Path], *, apart: Apart | None = None) -> Mapping[str, str]:
+    """What happens when a process fenced into `home` opens each path: "opened", or the error's name.
+
+    EACCES is said of what it may not open, ENOENT of what is not there for it.
+    """
     command = [sys.executable, "-I", "-S", "-c", _TRY, *map(str, paths)]
     ran = subprocess.run(
-        fenced(home, command), capture_output=True, env=environment(home), timeout=_SECONDS, check=False
+        fenced(home, command, apart=apart), capture_output=True, env=environment(home), timeout=_SECONDS, check=False
     )
     if ran.returncode != 0:
         raise EngineError(f"a process could not be fenced into {home}; is it a directory?")

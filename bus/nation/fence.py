@@ -7,10 +7,12 @@ Landlock (landlock(7), Linux 5.13): the kernel refuses everything that no rule a
 well, and for good. OWN-DIRECTORY may be read and written, and is where the program starts; READABLE paths may be read
 and executed. All are absolute: a relative one would be looked up in a directory that the fenced program filled, and a
 symbolic link there would open what it points to. It also stops the process from looking into others' memory and, from
-Linux 6.12, from signalling them. Started by root, it keeps one of root's capabilities (capabilities(7)): to reach its
-database's socket, which belongs to PostgreSQL's account. Where the kernel has no Landlock, `landlock_version` is 0,
-`--open` starts the program without a fence, and nobody should claim that processes of one user are apart.
-KNOWN: Landlock refuses neither chmod(2) nor connecting to a socket whose path is known, before 6.2 not truncate(2).
+Linux 6.12, from signalling others and meeting them at abstract sockets. Started by root, it keeps one of root's
+capabilities (capabilities(7)): to reach its database's socket, which belongs to PostgreSQL's account. Where the kernel
+has no Landlock, `landlock_version` is 0, `--open` starts the program without a fence, and nobody should claim that
+processes of one user are apart.
+KNOWN: Landlock refuses neither chmod(2) nor connecting to a socket whose path is known, before 6.2 not truncate(2):
+what is to be safe from these must not be there (bus.nation.walls).
 """
 
 import ctypes
@@ -29,7 +31,7 @@ _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
 _FIRST, _REFER, _TRUNCATE = (1 << 13) - 1, 1 << 13, 1 << 14
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")  # no disks, no shared memory
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")  # no disks, no shared memory
 
 
 class _Ruleset(ctypes.Structure):
@@ -55,7 +57,7 @@ def enclose(own: str, readable: list[str]) -> None:
     scopes = version >= _SCOPED_VERSION
     wanted, size = _Ruleset(every, 0, _SCOPES if scopes else 0), ctypes.sizeof(_Ruleset) if scopes else 8
     ruleset = _call(libc, _CREATE, ctypes.byref(wanted), ctypes.c_size_t(size), 0)
-    devices = ((each, _READ_FILE | _WRITE_FILE) for each in _DEVICES)
+    devices = ((each, _READ_FILE | _WRITE_FILE) for each in DEVICES)
     for path, allowed in ((own, every), *devices, *((each, _READ) for each in readable)):
         try:
             parent = os.open(path, os.O_PATH | os.O_CLOEXEC)

@@ -18,6 +18,7 @@ import psycopg
 
 from bus.edge.ports import keep_ports
 from bus.engines.supervisor import EngineError, Supervisor
+from bus.nation.behind import kept_apart
 from bus.nation.founding import founding
 from bus.nation.members import PROGRAMS
 from bus.nation.places import home, log_file, nation_directory
@@ -72,6 +73,7 @@ class NationPart:
         self._founded, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._found, name="nation", daemon=True)
         self._server = Ministries(nation_directory(layout), lambda supervisor: see(SERVER, supervisor))
+        self._apart = kept_apart()
         collector = options.collector
         variables = {} if collector is None else {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector}"}
         self.members = tuple(
@@ -83,6 +85,8 @@ class NationPart:
                 variables=variables,
                 token=self._token,
                 provide=self._server.provide,
+                sockets=self._server.sockets,
+                apart=self._apart,
             )
             for program in PROGRAMS
         )
@@ -129,6 +133,7 @@ class NationPart:
         starts = self._key_starts_ms()
         return {
             "people": self._settled.people,
+            "apart": str(self._apart),
             "founded": self._founded.is_set(),
             "server_waits": self._server.failure,
             "members": {

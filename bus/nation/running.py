@@ -20,7 +20,7 @@ from cryptography import x509
 
 from bus.engines.logs import RotatingLog
 from bus.engines.supervisor import Launch, Supervisor
-from bus.nation.behind import environment, fenced
+from bus.nation.behind import Apart, environment, fenced
 from bus.nation.members import Program, Says
 from bus.nation.places import CONFIG, SOCKET
 from pki.files import ensure_private_directory
@@ -48,10 +48,14 @@ class MemberPart:
         variables: dict[str, str],
         token: Callable[[str], str],
         provide: Callable[[str, Path], Path],
+        sockets: Callable[[], tuple[Path, ...]],
+        apart: Apart,
     ) -> None:
-        """`token`: lets a path enrol. `provide`: the file in its home that names its database. Nothing happens yet."""
+        """`token`: lets a path enrol. `provide`: the file in its home that names its database, which is met in one of
+        `sockets`. Nothing happens yet."""
         self.program, self.home, self.log = program, home, log
         self._people, self._variables, self._token, self._provide = people, variables, token, provide
+        self._sockets, self._apart = sockets, apart
         self._from = 0
         self.waits = ""
         """Why it was not started; empty when nothing was in the way."""
@@ -106,7 +110,9 @@ class MemberPart:
             command = ["-m", _STAGE, str(self.home), self.program.module, *arguments]
             token = self._token(self.program.path).encode("ascii")
         self.waits = ""
-        return Launch(fenced(self.home, [sys.executable, "-I", "-B", *command]), told, stdin=token)
+        command = [sys.executable, "-I", "-B", *command]
+        sockets = self._sockets() if self.program.database else ()
+        return Launch(fenced(self.home, command, apart=self._apart, sockets=sockets), told, stdin=token)
 
     def _value(self, said: Says) -> str:
         if said is Says.PEOPLE:

@@ -78,6 +78,10 @@ class Ministries:
         write_atomic(file, self.database(path).dsn.encode() + b"\n")
         return file
 
+    def sockets(self) -> tuple[Path, ...]:
+        """Where members meet it: a directory that stays while it is killed and started again."""
+        return (self._server.sockets,) if self._server is not None else ()
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bus.nation.fence import landlock_version
+from bus.nation.behind import Apart
 from bus.nation.settled import settled
 from bus.up.memory import Processes
 from bus.up.report_parts import Found, Part, State, iso
@@ -10,6 +10,12 @@ from bus.up.report_parts import Found, Part, State, iso
 __all__ = ["nation"]
 
 _ON_START = "it starts with the supervisor"
+_LESS: dict[str, str] = {
+    Apart.LANDLOCK: "a member may connect to others' sockets and change modes: no mounts of its own here; why: govbus"
+    " logs supervisor",
+    Apart.NOTHING: "this kernel has no Landlock: members are apart by passwords and homes only",
+}
+"""What is said of each that is less than all."""
 
 
 def nation(found: Found) -> list[Part]:
@@ -22,10 +28,9 @@ def nation(found: Found) -> list[Part]:
     server = _server(found, told, processes)
     members = [_member(found, path, one, processes) for path, one in (told.get("members") or {}).items()]
     serving = sum(one.state is State.UP for one in members)
-    fenced = landlock_version() > 0
     facts = {
         "people": known.people,
-        "fenced": fenced,
+        "fenced": told.get("apart"),
         "members": f"{serving}/{len(members)}",
         "memory_mib": processes.mib(found.pid),
     }
@@ -33,7 +38,7 @@ def nation(found: Found) -> list[Part]:
     if not members:
         return [Part("nation", State.DOWN, None, facts, _ON_START)]
     state = State.UP if serving == len(members) else State.STARTING
-    said = "" if fenced else "this kernel has no Landlock: members are apart by passwords and homes only"
+    said = _LESS.get(told.get("apart", ""), "")
     if state is not State.UP:
         said = "each member says below what it waits for"
     return [Part("nation", state, since, facts, said), server, *members]

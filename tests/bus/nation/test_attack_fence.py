@@ -1,4 +1,5 @@
-"""What a fenced program tries on files that are not its own: by name, by a link that it planted, by a device."""
+"""What a fenced program tries on files that are not its own, by name, by a link that it planted, by a device: with
+Landlock alone."""
 
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.nation.behind import environment, fenced, openable
+from bus.nation.behind import Apart, environment, fenced, openable
 from bus.nation.fence import landlock_version
 
 pytestmark = pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")
@@ -28,18 +29,18 @@ def secret(tmp_path: Path) -> Path:
 
 def run(home: Path, code: str, *arguments: str) -> str:
     """What a fenced program says."""
-    command = fenced(home, [sys.executable, "-I", "-S", "-c", code, *arguments])
+    command = fenced(home, [sys.executable, "-I", "-S", "-c", code, *arguments], apart=Apart.LANDLOCK)
     return subprocess.run(
         command, env=environment(home), capture_output=True, text=True, check=False, timeout=60
     ).stdout
 
 
 def test_links_planted_in_its_home_open_nothing_at_its_next_start(home: Path, secret: Path) -> None:
-    for word in fenced(home, []):
+    for word in fenced(home, [], apart=Apart.LANDLOCK):
         name = Path(word)
         if not name.is_absolute() and len(name.parts) == 1:
             (home / name).symlink_to("/")
-    assert openable(home, [secret]) == {str(secret): "EACCES"}
+    assert openable(home, [secret], apart=Apart.LANDLOCK) == {str(secret): "EACCES"}
 
 
 @pytest.mark.skipif(
@@ -56,6 +57,7 @@ def test_file_of_another_is_not_emptied(home: Path, secret: Path) -> None:
 
 def test_disks_shared_memory_and_the_host_secrets_are_out_of_reach(home: Path) -> None:
     disks = [path for path in Path("/dev").iterdir() if path.is_block_device()]
-    found = openable(home, [*disks, *map(Path, ("/dev/shm", "/etc/shadow", "/dev/null", "/etc/hosts"))])  # noqa: S108
+    tried = [*disks, *map(Path, ("/dev/shm", "/etc/shadow", "/dev/null", "/etc/hosts"))]  # noqa: S108
+    found = openable(home, tried, apart=Apart.LANDLOCK)
     opened = {path for path, said in found.items() if said == "opened"}
     assert opened == {"/dev/null", "/etc/hosts"}

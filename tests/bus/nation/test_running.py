@@ -4,6 +4,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from bus.nation.behind import Apart
 from bus.nation.members import PROGRAMS
 from bus.nation.running import MemberPart, keep_enrolled
 from pki.authority import Authority
@@ -59,7 +60,13 @@ def test_supervisor_neither_waits_nor_swells_by_what_a_member_put_into_its_home(
 def test_member_says_nothing_to_the_operators_terminal(tmp_path: Path) -> None:
     log = tmp_path / "log"
     member = MemberPart(
-        *(PROGRAMS[0], tmp_path, log), people=10, variables={}, token=str, provide=lambda _, home: home / "database"
+        *(PROGRAMS[0], tmp_path, log),
+        people=10,
+        variables={},
+        token=str,
+        provide=lambda _, home: home / "database",
+        sockets=tuple,
+        apart=Apart.LANDLOCK,
     )
     log.write_bytes(b"serving on port 7001\x1b]0;owned\x07\x1b[2J" + b"x" * 1_000_000 + b"\n")
     assert member._probe()
