@@ -20,6 +20,7 @@ from bus.demo.world import World
 from bus.edge.ports import keep_ports
 from bus.engines.supervisor import EngineError
 from bus.exchange.errors import CallError
+from bus.nation.behind import kept_apart
 from bus.nation.clocks import settle_soon
 from bus.nation.founding import founding
 from bus.nation.members import Program
@@ -101,6 +102,8 @@ class Joining:
                 variables={},
                 token=lambda path: world.operator.token(path, world.authority()),
                 provide=lambda _, home: home,  # it has no database
+                sockets=tuple,
+                apart=kept_apart(),
             )
         )
 
