@@ -13,6 +13,7 @@ __all__ = [
     "BIRTHS",
     "BUSINESS",
     "CIVIL_STATUS",
+    "DIRECTORY",
     "GRANTS",
     "HANOI",
     "INSURANCE",
@@ -22,6 +23,7 @@ __all__ = [
     "POPULATION",
     "PORTAL",
     "PROGRAMS",
+    "REGISTRY",
     "RESIDENCE",
     "STORE",
     "UNITS",
@@ -40,9 +42,13 @@ LAND: Final = "gov/mae/land"
 STORE: Final = "gov/ndc/store"
 PORTAL: Final = "gov/moj/portal"
 
+REGISTRY: Final = "gov/ndc/registry"
+"""The operator's own; it keeps the contracts, which `govbus call` asks for as the portal."""
+
 BIRTHS: Final = "civil.birth"
 INSURED_BIRTHS: Final = "insurance.birth"
 RESIDENCE: Final = "residence.proof"
+DIRECTORY: Final = "directory"
 
 MEMBERS: Final = {
     "gov/moha": ("Bộ Nội vụ", "Ministry of Home Affairs"),
@@ -119,6 +125,7 @@ _CARDS: Final = _of("vn.socialinsurance.v1.SocialInsuranceService", "IssueHealth
 _INSURED: Final = _of("vn.population.v1.PopulationService", "GetPerson")
 _EMPLOYERS: Final = _of("vn.business.v1.BusinessService", "GetStatus")
 _RESIDENCE: Final = _of("vn.land.v1.LandService", "ProveResidence")
+_CONTRACTS: Final = _of("govbus.registry.v1.DirectoryService", "GetContract")
 
 GRANTS: Final = (
     GrantRow("births-ministry", PORTAL, CIVIL_STATUS, _BIRTHS),
@@ -135,4 +142,5 @@ GRANTS: Final = (
     GrantRow("insured-insurance", INSURANCE, POPULATION, _INSURED, (INSURED_BIRTHS,)),
     GrantRow("employers-insurance", INSURANCE, BUSINESS, _EMPLOYERS, (INSURED_BIRTHS,)),
     GrantRow("residence-portal", PORTAL, LAND, _RESIDENCE, (RESIDENCE,)),
+    GrantRow("directory-portal", PORTAL, REGISTRY, _CONTRACTS, (DIRECTORY,)),
 )

@@ -2,11 +2,11 @@
 
 from importlib.util import find_spec
 
-from bus.nation.members import GRANTS, MEMBERS, PROGRAMS
+from bus.nation.members import GRANTS, MEMBERS, PROGRAMS, REGISTRY
 
 
 def test_grants_are_between_members_for_methods_that_are_offered() -> None:
-    offers = {one.path: one.service for one in PROGRAMS}
+    offers = {one.path: one.service for one in PROGRAMS} | {REGISTRY: "govbus.registry.v1.DirectoryService"}
     paths = set(offers)
     for row in GRANTS:
         assert {row.client, row.provider} <= paths
