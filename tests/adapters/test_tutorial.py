@@ -28,7 +28,7 @@ PRINTED = re.findall(r"^```sh\n.*?^```\n\n```text\n(.*?)^```$", TEXT, re.MULTILI
 WRITTEN = {name: text for _, name, text in BLOCKS if name}
 TABLE = next(text for kind, _, text in BLOCKS if kind == "sql")
 ADAPTER = "gov/moit/licences"
-HOME = "/home/you/empty"
+HOME = "/srv/empty"
 CAP_S = 400
 STATEMENTS = Counter({"licence.by_number": 2, "licence.of_ward": 2})
 
