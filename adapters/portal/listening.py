@@ -22,6 +22,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # no stubs are locked for it
@@ -79,7 +80,7 @@ async def serve_at(path: Path, servicer: PortalServiceServicer) -> None:
         await found.set(service, health_pb2.HealthCheckResponse.SERVING)
     before = os.umask(0o177)
     try:
-        server.add_insecure_port(f"unix:{path}")
+        server.add_insecure_port(f"unix:{quote(str(path))}")  # gRPC reads %41 as a letter
         await server.start()
     finally:
         os.umask(before)

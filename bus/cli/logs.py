@@ -14,7 +14,7 @@ from typing import IO, Annotated
 
 import typer
 
-from bus.cli.output import Unable, echo_json, error_lines
+from bus.cli.output import Unable, echo_json, error_lines, printable
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.nation.members import PROGRAMS
 from bus.nation.places import log_file, nation_directory
@@ -155,9 +155,4 @@ def _entry(source: _Source, line: str) -> dict[str, str]:
 def _print(found: list[tuple[_Source, str]], as_json: bool) -> None:
     """A line each; as JSON an object a line, since there is no end to wait for."""
     for one, line in found:
-        typer.echo(json.dumps(_entry(one, line)) if as_json else f"{one.path.stem:<10} {_shown(line)}")
-
-
-def _shown(line: str) -> str:
-    """What engines print may quote a stranger: nothing of it commands the terminal."""
-    return "".join(each if each.isprintable() or each == "\t" else f"\\x{ord(each):02x}" for each in line)
+        typer.echo(json.dumps(_entry(one, line)) if as_json else f"{one.path.stem:<10} {printable(line)}")

@@ -15,7 +15,7 @@ from typing import Final
 
 import typer
 
-__all__ = ["EXPECTED", "NEGATIVE", "UNABLE", "Unable", "echo_json", "error_lines", "print_table"]
+__all__ = ["EXPECTED", "NEGATIVE", "UNABLE", "Unable", "echo_json", "error_lines", "print_table", "printable"]
 
 NEGATIVE = 1
 UNABLE = 2
@@ -57,7 +57,7 @@ def error_lines(missing: str = "look at the path") -> Iterator[None]:
         line = _line(error, missing)
         if line is None:
             raise
-        typer.echo(f"govbus: {line}", err=True)
+        typer.echo("govbus: " + "\n".join(map(printable, line.split("\n"))), err=True)
         raise typer.Exit(UNABLE) from error
 
 
@@ -79,6 +79,11 @@ def echo_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2, sort_keys=True))
 
 
+def printable(text: str) -> str:
+    """`text` as one line that cannot command a terminal: names, reasons and logs may come from strangers."""
+    return "".join(each if each.isprintable() or each == "\t" else f"\\x{ord(each):02x}" for each in text)
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
     """A table on stdout: folded to a terminal's width, a line for each row elsewhere; nothing is ever cut off.
 
@@ -93,5 +98,5 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(printable, row))
     console.print(table)

@@ -5,7 +5,7 @@ from importlib import import_module
 import pytest
 import typer
 
-from bus.cli.output import EXPECTED, UNABLE, error_lines
+from bus.cli.output import EXPECTED, UNABLE, Unable, error_lines, print_table
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
@@ -32,3 +32,12 @@ def test_a_bug_and_a_reader_that_has_gone_are_no_lines(capsys: pytest.CaptureFix
         with pytest.raises(error), error_lines():
             raise error
     assert capsys.readouterr().err == ""
+
+
+def test_a_strangers_text_does_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["name"], [["before\x1b[2Jafter\r\nnew row"]])
+    with pytest.raises(typer.Exit), error_lines():
+        raise Unable("no \x1b]0;title\x07")
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1].rstrip() == r"before\x1b[2Jafter\x0d\x0anew row"
+    assert said.err == "govbus: no \\x1b]0;title\\x07\n"
