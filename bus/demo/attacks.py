@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from vn.population.v1.population_pb2 import GetPersonRequest
 
@@ -304,11 +304,15 @@ async def _claim_aftermath(world: World, attacker: Attacker, report: Report, scr
 def _claim_ledger(world: World, report: Report, screen: Screen) -> None:
     """Whatever was done, the ledger has taken in all that the brokers wrote, the registry and the policy."""
     until = time.monotonic() + _LEDGER_S
-    while (told := world.ledger()).get("behind", 1) and time.monotonic() < until:
-        time.sleep(_LOOK_S)
-    errors = {name: one["error"] for name, one in told.get("sources", {}).items() if one["error"]}
+    while (behind := _behind(told := world.ledger())) != (0, {}) and time.monotonic() < until:
+        time.sleep(_LOOK_S)  # a source that did not answer once is asked again
     text = f"the ledger has it all: {told.get('size', 0)} entries of {len(told.get('sources', {}))} sources"
-    screen.claim(report.claim("ledger-whole", text, (0, {}), (told.get("behind"), errors)))
+    screen.claim(report.claim("ledger-whole", text, (0, {}), behind))
+
+
+def _behind(told: dict[str, Any]) -> tuple[int | None, dict[str, str]]:
+    sources = told.get("sources", {})
+    return told.get("behind"), {name: one["error"] for name, one in sources.items() if one["error"]}
 
 
 def _tls_files(home: Path) -> TlsFiles:

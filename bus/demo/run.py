@@ -34,7 +34,10 @@ from bus.nation.members import BIRTHS, PORTAL, UNITS
 __all__ = ["Step", "run_demo"]
 
 _QUIET = Screen(quiet=True)
-_READ = "docs/tutorial-adapter.md: from here to a service of your own; docs/operations.md: all commands"
+_READ = (
+    "docs/first-hour.md: what a newcomer's first hour brings; docs/tutorial-adapter.md: a service of your own;"
+    " docs/operations.md: all commands"
+)
 
 
 class Step(enum.StrEnum):

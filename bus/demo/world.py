@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Generator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
@@ -71,6 +72,8 @@ class World:
     def __exit__(self, *raised: object) -> None:
         """In order, whoever presses what meanwhile: this process killed, the kernel ends all the others."""
         former = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+        if raised[0] is KeyboardInterrupt:
+            print("govbus: stopping everything in order, some seconds", file=sys.stderr, flush=True)
         try:
             self.running.close()
         finally:

@@ -98,6 +98,8 @@ def encode_bundle(bundle: Bundle) -> bytes:
 
 def parse_bundle(data: bytes) -> Bundle:
     """Read a file; BundleError unless it is exactly what encode_bundle writes."""
+    if not data:
+        raise BundleError("empty; ask for the file again")
     if len(data) > MAX_BYTES:
         raise BundleError("longer than any evidence bundle")
     try:

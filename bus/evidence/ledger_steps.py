@@ -63,7 +63,7 @@ class LedgerCase:
     def _may_be_absent(self) -> None:
         """Proofs may be left out, unless the ledger is asked for by name: then who leaves them out hides something."""
         if self._pinned is not None:
-            raise StepFailed("it holds no proof of the ledger whose key is pinned; ask for an export with --ledger")
+            raise StepFailed("it holds no proof of the ledger whose key is pinned; ask for an export that has one")
 
     def _included(self, proof: EntryProof, entry: bytes) -> str:
         try:

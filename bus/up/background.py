@@ -74,6 +74,7 @@ class Started:
                         process.returncode = 0 if "ready" in told else process.wait()  # it is nobody's to wait for
                         return
         except (KeyboardInterrupt, GeneratorExit):  # the latter when the caller was interrupted between two tellings
+            print("govbus: stopping everything in order, some seconds", file=sys.stderr, flush=True)
             process.terminate()
             process.wait()
             end_supervisor(self._layout, _END_SECONDS)  # where only its guardian was gone

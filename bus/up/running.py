@@ -198,7 +198,10 @@ class Running:
         self._outer.close()
 
     def _settle(self) -> Facts:
-        unnamed = self.layout.facts() is None and self._options.facts is None
+        former = self.layout.facts()
+        if former is None:
+            self._verify_addresses(served=False)  # before anything is founded: what is founded keeps its name
+        unnamed = former is None and self._options.facts is None
         facts = self.layout.settle(self._options.facts)
         self._outer.enter_context(instance_lock(self.layout))
         if unnamed:
@@ -210,13 +213,17 @@ class Running:
                 f"less than {room >> 20} MiB are free under {self.layout.state}; free some, or name another"
                 " directory with --state"
             )
-        for option, listen in (("--listen", self._options.listen), ("--enrol-listen", self._options.enrolment)):
-            if listen is not None and not (option == "--listen" and self.layout.has_served(facts)):
-                verify_listen(option, listen)
+        if former is not None:
+            self._verify_addresses(served=self.layout.has_served(facts))
         if self._options.database_url is not None and (self.layout.state / "postgres" / "data").exists():
             raise EngineError(f"{self.layout.state} has a PostgreSQL of its own; leave --database-url out")
         self._outer.enter_context(Control(self.layout.supervisor, self.tell))
         return facts
+
+    def _verify_addresses(self, *, served: bool) -> None:
+        for option, listen in (("--listen", self._options.listen), ("--enrol-listen", self._options.enrolment)):
+            if listen is not None and not (option == "--listen" and served):
+                verify_listen(option, listen)
 
     def _see(self, part: str, supervisor: Supervisor) -> None:
         with self._told:

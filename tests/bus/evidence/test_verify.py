@@ -130,6 +130,8 @@ def test_the_file_has_one_form_only(bundle: Bundle) -> None:
     for other in (data + b"\xf8\x7f\x01", data + data[:2], data[2:] + data[:2]):
         with pytest.raises(BundleError):
             parse_bundle(other)
+    with pytest.raises(BundleError, match="empty"):
+        parse_bundle(b"")
 
 
 def resigned(bundle: Bundle, call: RecordedCall, **changes: object) -> Bundle:
