@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 import grpc
 from vn.civilstatus.v1.civilstatus_pb2 import BirthCertificate
@@ -16,7 +15,7 @@ from vn.portal.v1.portal_pb2_grpc import PortalServiceStub
 
 from bus.demo.families import Family
 from bus.demo.report import DemoError
-from bus.nation.places import portal_metadata
+from bus.nation.places import portal_address, portal_metadata
 
 if TYPE_CHECKING:
     from vn.portal.v1.portal_pb2_grpc import PortalServiceAsyncStub
@@ -74,11 +73,16 @@ def birth_of(
 
 async def tell_portal(socket: Path, request: pb.RegisterBirthRequest) -> Told:
     """The whole procedure; DemoError where the portal itself cannot be met."""
+    with portal_address(socket) as address:
+        return await _told_at(address, request, portal_metadata(socket))
+
+
+async def _told_at(address: str, request: pb.RegisterBirthRequest, metadata: tuple[tuple[str, str], ...]) -> Told:
     told = Told()
-    async with grpc.aio.insecure_channel(f"unix:{quote(str(socket))}") as channel:
+    async with grpc.aio.insecure_channel(address) as channel:
         portal: PortalServiceAsyncStub = PortalServiceStub(channel)
         try:
-            async for event in portal.RegisterBirth(request, timeout=_TIMEOUT_S, metadata=portal_metadata(socket)):
+            async for event in portal.RegisterBirth(request, timeout=_TIMEOUT_S, metadata=metadata):
                 told.case_id = event.case_id
                 which = event.WhichOneof("event")
                 if which == "step":

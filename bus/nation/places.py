@@ -11,13 +11,27 @@
               portal.secret       0600, what it asks of its callers, made anew at each of its starts
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from bus.nation.members import PORTAL
 from bus.up.layout import Layout
 
-__all__ = ["CONFIG", "DATABASE", "SOCKET", "home", "log_file", "nation_directory", "portal_metadata", "portal_socket"]
+__all__ = [
+    "CONFIG",
+    "DATABASE",
+    "SOCKET",
+    "home",
+    "log_file",
+    "nation_directory",
+    "portal_address",
+    "portal_metadata",
+    "portal_socket",
+]
 
 CONFIG: Final = "config.yaml"
 DATABASE: Final = "database"
@@ -41,8 +55,18 @@ def log_file(layout: Layout, path: str) -> Path:
 
 
 def portal_socket(layout: Layout) -> Path:
-    """Where the portal is met: gRPC without TLS, `unix:PATH`, and with each call `portal_metadata`."""
+    """Where the portal is met: gRPC without TLS at `portal_address`, and with each call `portal_metadata`."""
     return home(layout, PORTAL) / SOCKET
+
+
+@contextmanager
+def portal_address(socket: Path) -> Iterator[str]:
+    """`socket` as gRPC takes it while the block runs, whatever the length of its path: unix(7) allows 107 bytes."""
+    folder = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"unix:/proc/self/fd/{folder}/{quote(socket.name)}"
+    finally:
+        os.close(folder)
 
 
 def portal_metadata(socket: Path) -> tuple[tuple[str, str], ...]:

@@ -4,12 +4,11 @@ A later start finds it, so that nobody needs to say `--nation` again. A wish for
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from bus.engines.supervisor import EngineError
-from bus.nation.places import nation_directory, portal_socket
+from bus.nation.places import nation_directory
 from bus.up.layout import Layout
 from pki import files
 
@@ -19,8 +18,6 @@ DEFAULT_PEOPLE: Final = 100_000
 FEWEST_PEOPLE: Final = 10
 MOST_PEOPLE: Final = 2_000_000
 _FILE: Final = "nation.json"
-_LONGEST: Final = 107
-"""Bytes of a socket's path (unix(7))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,6 @@ def settle(layout: Layout, *, wanted: bool, people: int | None) -> Settled | Non
             raise EngineError("--people is how many live in a nation; give --nation, too")
         return None
     if found is None:
-        _verify_room(layout)
         found = Settled(people or DEFAULT_PEOPLE)
         directory = files.ensure_private_directory(nation_directory(layout))
         files.write_atomic(directory / _FILE, (json.dumps(asdict(found)) + "\n").encode())
@@ -60,13 +56,3 @@ def settle(layout: Layout, *, wanted: bool, people: int | None) -> Settled | Non
             " directory with --state, or delete this one (govbus down --wipe) and start again"
         )
     return found
-
-
-def _verify_room(layout: Layout) -> None:
-    """The portal's socket lies in its home, and clients must be able to say where."""
-    over = len(os.fsencode(portal_socket(layout))) - _LONGEST
-    if over > 0:
-        raise EngineError(
-            f"{layout.state} is {over} bytes too long for a nation: a socket in it could not be named; name a shorter"
-            " directory with --state"
-        )

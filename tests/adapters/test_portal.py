@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from adapters.portal.sample import Family, Kind, families
 from bus.evidence.bundle import encode_bundle
 from bus.evidence.export import Body, export_call
 from bus.evidence.verify import verify_bundle
-from bus.nation.places import portal_metadata
+from bus.nation.places import portal_address, portal_metadata
 from tests.adapters.births import birth_fields, unit
 from tests.adapters.services import BROKER, PEOPLE, PORTAL, SERVING, Services
 
@@ -51,9 +52,17 @@ class Met:
         return self.stub.RegisterBirth(request, timeout=90, metadata=portal_metadata(self.socket))
 
 
+@asynccontextmanager
+async def meeting(services: Services) -> AsyncIterator[grpc.aio.Channel]:
+    """Connected to its socket."""
+    with portal_address(services.socket) as address:
+        async with grpc.aio.insecure_channel(address) as channel:
+            yield channel
+
+
 @pytest.fixture
 async def portal(services: Services) -> AsyncIterator[Met]:
-    async with grpc.aio.insecure_channel(f"unix:{services.socket}") as channel:
+    async with meeting(services) as channel:
         yield Met(PortalServiceStub(channel), services.socket)
 
 
@@ -248,7 +257,7 @@ async def test_who_reaches_the_socket_and_does_not_know_the_secret_is_refused(
 
 
 async def test_the_portal_tells_of_its_health_on_its_socket(services: Services) -> None:
-    async with grpc.aio.insecure_channel(f"unix:{services.socket}") as channel:
+    async with meeting(services) as channel:
         request = health_pb2.HealthCheckRequest(service="vn.portal.v1.PortalService")
         answer = await health_pb2_grpc.HealthStub(channel).Check(request)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -275,6 +284,6 @@ async def test_a_killed_portal_comes_back_at_its_socket(services: Services, know
     services.stop("portal")
     assert stat.S_ISSOCK(services.socket.stat().st_mode)  # which the killed one left
     services.start("portal")
-    async with grpc.aio.insecure_channel(f"unix:{services.socket}") as channel:
+    async with meeting(services) as channel:
         events = await told(Met(PortalServiceStub(channel), services.socket), birth(known[Kind.GRANTED][8]))
     assert events[-1].HasField("result")

@@ -101,7 +101,7 @@ class LiveNation:
         )
         socket = places.portal_socket(self.layout)
         known = places.portal_metadata(socket)
-        with grpc.insecure_channel(f"unix:{socket}") as channel:
+        with places.portal_address(socket) as address, grpc.insecure_channel(address) as channel:
             events = list(PortalServiceStub(channel).RegisterBirth(request, timeout=60, metadata=known))
         return int(events[-1].result.papers_replaced)
 

@@ -40,11 +40,3 @@ def test_damaged_memory_is_said_not_replaced(tmp_path: Path, content: bytes) -> 
     with pytest.raises(EngineError, match="restore it"):
         settle(where, wanted=True, people=None)
     assert (tmp_path / "nation" / "nation.json").read_bytes() == content
-
-
-def test_directory_too_long_for_the_portals_socket_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    where = layout(tmp_path)
-    long = Layout(where.state / ("x" * 100))
-    with pytest.raises(EngineError, match="too long for a nation"):
-        settle(long, wanted=True, people=500)
-    assert list(tmp_path.iterdir()) == []
