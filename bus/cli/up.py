@@ -34,6 +34,10 @@ StateOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 
 
+def _say_stopping() -> None:
+    typer.echo("govbus: stopping everything in order, some seconds", err=True)
+
+
 def layout_of(state: Path | None) -> Layout:
     """The layout that an option names."""
     return Layout((state or default_state()).expanduser().absolute())
@@ -122,7 +126,7 @@ def up(
         told, started = _Teller(as_json), Started(layout, options, tethered=foreground)
         if foreground:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with closing(started.follow()) as progress:
+        with closing(started.follow(_say_stopping)) as progress:
             try:
                 for what in progress:
                     told(what)

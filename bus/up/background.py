@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -61,8 +61,8 @@ class Started:
         with self.process.stdin:
             self.process.stdin.write(json.dumps(told_options(layout, options)).encode())
 
-    def follow(self) -> Generator[dict[str, Any], None, None]:
-        """What it tells, the last time that it is ready or has failed."""
+    def follow(self, interrupted: Callable[[], None] = lambda: None) -> Generator[dict[str, Any], None, None]:
+        """What it tells, the last time that it is ready or has failed. Ctrl-C calls `interrupted` and ends it."""
         process = self.process
         assert process.stdout is not None  # noqa: S101 (asked for above)
         try:
@@ -74,7 +74,7 @@ class Started:
                         process.returncode = 0 if "ready" in told else process.wait()  # it is nobody's to wait for
                         return
         except (KeyboardInterrupt, GeneratorExit):  # the latter when the caller was interrupted between two tellings
-            print("govbus: stopping everything in order, some seconds", file=sys.stderr, flush=True)
+            interrupted()
             process.terminate()
             process.wait()
             end_supervisor(self._layout, _END_SECONDS)  # where only its guardian was gone

@@ -38,6 +38,7 @@ ATTACKS = {
     "journal-unwritable": "JOURNAL_UNAVAILABLE",
     "personal-case": "IDENTIFIER_PERSONAL",
 }
+STOPPED = "govbus: stopping everything in order, some seconds\ngovbus: stopped; nothing runs any more\n"
 
 
 ASKING = (PORTAL, CIVIL_STATUS, HANOI, INSURANCE)
@@ -131,7 +132,7 @@ def test_interrupted_demonstration_ends_its_processes_and_removes_its_files(shor
     assert len(children) >= 15  # supervisor, two PostgreSQLs and their own, ledger, broker, nine members
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
-    assert (process.returncode, said) == (130, "govbus: stopped; nothing runs any more\n")
+    assert (process.returncode, said) == (130, STOPPED)
     assert list(short_folder.iterdir()) == []
     until = time.monotonic() + 30
     while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < until:
