@@ -23,7 +23,8 @@ def make_run_directory(state: Path) -> Path:
     """A fresh directory for this run; that of an earlier run is removed first. One caller per state directory."""
     remove_run_directory(state)
     parent = tempfile.gettempdir()
-    made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent if len(parent) <= _LONGEST else "/tmp"))  # noqa: S108 (mkdtemp is private)
+    fits = len(os.fsencode(parent)) <= _LONGEST and "," not in parent  # PostgreSQL and libpq read a list there
+    made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent if fits else "/tmp"))  # noqa: S108 (mkdtemp is private)
     write_atomic(state / "run-directory", os.fsencode(made))
     return made
 

@@ -137,7 +137,7 @@ def _reap(pidfd: int) -> int:
 def why(status: int) -> str:
     """For the end of a sentence: how a process ended, by its exit status as a shell or subprocess says it."""
     status = 128 - status if status < 0 else status
-    if status > 128:
+    if status - 128 in list(signal.Signals):
         return f" ({signal.Signals(status - 128).name})"
     return f" (exit status {status})" if status else ""
 
