@@ -248,7 +248,13 @@ class JournalWriter:
         released_bytes: int = 0,
     ) -> Pending: ...
     def submit_refusal(
-        self, request_header: bytes, signature: bytes, reason: int, *, snapshot_version: int = 1
+        self,
+        request_header: bytes,
+        signature: bytes,
+        reason: int,
+        *,
+        snapshot_version: int = 1,
+        decided_ms: int = 0,
     ) -> Pending: ...
     def submit_snapshot(self, version: int, log_position: int) -> Pending: ...
     @property

@@ -188,11 +188,14 @@ cdef class JournalWriter:
             t.has_released = True
         return self.submit(t, response_header, signature)
 
-    def submit_refusal(self, bytes request_header not None, bytes signature not None, u32 reason, *, u64 snapshot_version=1):
+    def submit_refusal(self, bytes request_header not None, bytes signature not None, u32 reason, *, u64 snapshot_version=1,
+                       i64 decided_ms=0):
+        """`decided_ms` is the record's time where it lies before the group's."""
         cdef gb_ticket* t = self.ticket(GB_J_REFUSAL, snapshot_version)
         gb_header_digest(gb_literal(b"govbus/request/v1"), span_of(request_header), t.request_digest)
         gb_sha256(span_of(signature).p, len(signature), t.request_signature_digest)
         t.reason = reason
+        t.decided_ms = decided_ms
         return self.submit(t, request_header, signature)
 
     def submit_snapshot(self, u64 version, u64 log_position):

@@ -1,6 +1,7 @@
 # One group of records: gathered, sealed, signed, written, synced. Needs journal_ticket.pxi, batch.pxi.
 #
-#  1. Sequence, time and salt are given here and nowhere else: ascending, never behind the last record, fresh.
+#  1. Sequence, time and salt are given here and nowhere else: ascending, never behind the last record, fresh. A refusal
+#     alone bears an earlier time, that of its decision: it waits longest, and nobody counts or recovers by it.
 #  2. Intents and outcomes are the leaves of the group's tree, in order of sequence; its root is signed by the gate key.
 #     A group without leaves signs (size 0, chain of the record before the commit): no batch has size 0.
 #  3. Nothing of a group is told to anybody before its one write and its fdatasync both succeeded.
@@ -132,6 +133,8 @@ cdef inline bint gb_j_add_ticket(gb_journal* j, gb_ticket* t, i64 now_ms, const 
     cdef gb_jsegment* segment
     t.sequence = j.next
     t.time_ms = now_ms
+    if t.kind == GB_J_REFUSAL and 0 < t.decided_ms < now_ms:
+        t.time_ms = t.decided_ms
     length = gb_ticket_payload(t, salt32, gb_j_broker(j), j.options.merge_delay_ms, gb_j_payload(j))
     if length == 0:
         return False

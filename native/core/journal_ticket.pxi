@@ -18,6 +18,7 @@ ctypedef struct gb_ticket:
     int kind                        # GB_J_INTENT, GB_J_OUTCOME, GB_J_REFUSAL or GB_J_SNAPSHOT
     u32 outcome                     # GB_J_OUTCOME_*
     u32 reason                      # of a refusal, or of an outcome that is not DONE; govbus.errors.v1.Reason
+    i64 decided_ms                  # refusals: when it was decided; 0: when it is written
     u64 snapshot_version
     u64 log_position                # snapshots
     gb_ticket* intent               # outcomes: the intent's ticket, one reference; it may still be on its way

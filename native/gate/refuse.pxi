@@ -5,6 +5,7 @@
 # Rules
 #  1. After refuse() the stream is not touched again: the caller returns its hook's stop value.
 #  2. A refusal of checks 7-10 is journaled without waiting, up to GATE_REFUSALS a second and peer; an earlier one is only counted.
+#     It is dated now, and names the policy that judged it: what is written later must not speak of a later moment.
 #  3. A refusal after the intent is sent once the outcome is durable, and carries the receipt.
 
 cdef size_t put_field(u8 *out, u32 tag, const void *p, size_t n) noexcept nogil:
@@ -159,6 +160,7 @@ cdef void refuse_recorded(gate_call *c, u32 reason) noexcept nogil:
     else:
         fill_request(c, ticket)
         ticket.reason = reason
+        ticket.decided_ms = gb_now_ms()
         gb_journal_submit(PROCESS.journal, ticket)
         gb_ticket_release(ticket)
     refuse(c, reason)

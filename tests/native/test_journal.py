@@ -162,6 +162,46 @@ def test_refusals_are_recorded_without_proof(broker: Broker) -> None:
     assert refused.request_bytes == header
 
 
+def test_a_refusal_bears_the_time_of_its_decision_and_the_journal_goes_on_by_its_own(broker: Broker) -> None:
+    journal = broker.open()
+    before = journal.submit_intent(request(), REQUEST_SIGNATURE).wait()
+    now = before[1]
+    refusals = [journal.submit_refusal(request(), REQUEST_SIGNATURE, 70, decided_ms=at) for at in (now - 40, now - 90)]
+    answers = [pending.wait() for pending in refusals]
+    assert [sequence for sequence, *_ in answers] == [before[0] + 2, before[0] + 3]  # behind the intent's commit
+    assert [time for _, time, *_ in answers] == [now - 40, now - 90]
+    after = journal.submit_intent(request(), REQUEST_SIGNATURE).wait()
+    assert after[1] >= now
+    last = journal.last_time_ms
+    journal.close()
+    assert [entry.refusal.time_ms for entry in broker.entries(RefusedRequest)] == [now - 40, now - 90]
+    commits = [group.commit.time_ms for group in broker.groups()]
+    assert commits == sorted(commits)
+    journal = broker.open()
+    assert journal.recovered()["last_time_ms"] >= last
+    journal.close()
+
+
+def test_a_refusal_is_never_dated_behind_its_own_group(broker: Broker) -> None:
+    journal = broker.open()
+    _, time, *_ = journal.submit_refusal(request(), REQUEST_SIGNATURE, 70, decided_ms=1 << 60).wait()
+    assert time == journal.last_time_ms
+    journal.close()
+
+
+def test_a_refused_id_is_held_from_its_decision_on(broker: Broker) -> None:
+    journal = broker.open()
+    now = journal.submit_intent(request(octets(1, 16)), REQUEST_SIGNATURE).wait()[1]
+    for number, age in ((2, 60_000), (3, 91_000)):
+        journal.submit_refusal(request(octets(number, 16)), REQUEST_SIGNATURE, 80, decided_ms=now - age).wait()
+    journal.close()
+    journal = broker.open()
+    held = {each: remaining for _, each, remaining in journal.seen}
+    assert set(held) == {octets(1, 16), octets(2, 16)}
+    assert held[octets(2, 16)] <= 30_000 < held[octets(1, 16)]
+    journal.close()
+
+
 @pytest.mark.parametrize("outcome", [2, 3])
 def test_an_outcome_without_an_answer_carries_none(broker: Broker, outcome: int) -> None:
     journal = broker.open()

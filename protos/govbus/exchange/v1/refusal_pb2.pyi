@@ -39,7 +39,9 @@ class Refusal(_message.Message):
     sequence: _builtins.int
     """Position in the instance's journal. Filled by the broker."""
     time_ms: _builtins.int
-    """When it was refused, milliseconds since the epoch. Filled by the broker."""
+    """When it was decided, milliseconds since the epoch; the record may be written some 50 ms later, behind records with later
+    times. Filled by the broker.
+    """
     snapshot_version: _builtins.int
     """Version of the policy snapshot that judged the request. Filled by the broker."""
     request_digest: _builtins.bytes
