@@ -8,19 +8,40 @@ Data goes to stdout, everything else to stderr.
 """
 
 import json
+import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import IO, Final
 
 import typer
 
-__all__ = ["EXPECTED", "NEGATIVE", "UNABLE", "Unable", "echo_json", "error_lines", "print_table", "printable"]
+from bus.cli.table import folded, table_lines
+
+__all__ = [
+    "EXPECTED",
+    "NEGATIVE",
+    "UNABLE",
+    "Unable",
+    "echo_json",
+    "error_lines",
+    "has_colour",
+    "print_table",
+    "printable",
+    "terminal_width",
+]
 
 NEGATIVE = 1
 UNABLE = 2
-_FILE_WIDTH = 100_000
-"""Characters; nothing that a registry keeps is as long."""
+_BELOW: Final = " " * 6
+_COLOURS: Final = {
+    **dict.fromkeys(("up", "ok"), "32"),
+    **dict.fromkeys(("stale", "starting", "warning"), "33"),
+    **dict.fromkeys(("down", "wrong", "FAILED"), "1;31"),
+}
+"""Words for states, and how a terminal shows them: green, yellow, red."""
 
 
 class Unable(Exception):
@@ -84,19 +105,42 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() or each == "\t" else f"\\x{ord(each):02x}" for each in text)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str | None = None) -> None:
-    """A table on stdout: folded to a terminal's width, a line for each row elsewhere; nothing is ever cut off.
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str | None = None,
+    below: Sequence[Sequence[str]] | None = None,
+) -> None:
+    """A table on stdout, as bus.cli.table lays it out; a terminal gets the words for a state in colour.
 
-    What reads a pipe looks for whole names, whatever width COLUMNS says the terminal has.
+    `below`: for each row, what more there is to say of it, in lines of their own, indented.
     """
-    from rich.table import Table  # a tenth of a second that --json need not pay
+    width, coloured = terminal_width(), has_colour(sys.stdout)
+    head, *lines = [[], *table_lines(columns, [tuple(map(printable, row)) for row in rows], width)]
+    if any(columns):
+        head, *lines = lines
+        head = [f"\x1b[1m{line}\x1b[0m" for line in head] if coloured else head
+    said = head if title is None else [printable(title), *head]
+    for number, (row, cells) in enumerate(zip(lines, rows, strict=True)):
+        said += [_painted(row[0], cells), *row[1:]] if coloured else row
+        said += [folded(_BELOW + printable(each), width, f"{_BELOW}  ") for each in (below[number] if below else ())]
+    typer.echo("\n".join(said))
 
-    from bus.cli.console import PipeConsole
 
-    console = PipeConsole(markup=False, highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*map(printable, row))
-    console.print(table)
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is, COLUMNS having the last word; None for everything else."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def has_colour(stream: IO[str]) -> bool:
+    """Whether it is a terminal whose owner wants colours: https://no-color.org, and TERM=dumb."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _painted(line: str, cells: Sequence[str]) -> str:
+    """With the first cell that is the word for a state in that state's colour."""
+    for cell in cells:
+        if colour := _COLOURS.get(cell):
+            return re.sub(rf"(?<!\S){re.escape(cell)}(?!\S)", f"\x1b[{colour}m{cell}\x1b[0m", line, count=1)
+    return line
