@@ -23,6 +23,7 @@ __all__ = [
     "ClientMismatch",
     "ClockUntrusted",
     "CompressionNotSupported",
+    "ContractBreaking",
     "CsrInvalid",
     "CsrMismatch",
     "Deadline",
@@ -546,3 +547,9 @@ class RotationRunning(CallError):
     """A signing key of the caller was registered less than an hour ago beside another one: one rotation at a time."""
 
     REASON: ClassVar[Reason] = Reason.ROTATION_RUNNING
+
+
+class ContractBreaking(CallError):
+    """The contract would break who relies on what is registered."""
+
+    REASON: ClassVar[Reason] = Reason.CONTRACT_BREAKING

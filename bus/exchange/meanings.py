@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 DOMAIN = "govbus"
-# What is believed of a value that anybody may have written: a field path, a metadata key or a number.
-_VALUE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,200}", re.ASCII)
+# What is believed of a value that anybody may have written: a path of a field or a file, a metadata key or a number.
+_VALUE = re.compile(r"[A-Za-z0-9_./\[\]-]{1,200}", re.ASCII)
 # A day's quota is free again within a day; whoever asks for a longer pause did not mean one.
 _LONGEST_PAUSE_S: Final = 86_400
 CODES = {code.value[0]: code for code in grpc.StatusCode}

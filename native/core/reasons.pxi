@@ -82,6 +82,7 @@ cdef extern from *:
         [172] = {9, 3, GB_TEXT("CHANGE_REFUSED"), GB_TEXT("The registry refuses the change by the rule that the metadata names.")},
         [173] = {5, 3, GB_TEXT("ENTRY_UNKNOWN"), GB_TEXT("The registry has no entry of this name.")},
         [174] = {9, 3, GB_TEXT("ROTATION_RUNNING"), GB_TEXT("A signing key of the caller was registered less than an hour ago beside another one: one rotation at a time.")},
+        [175] = {9, 3, GB_TEXT("CONTRACT_BREAKING"), GB_TEXT("The contract would break who relies on what is registered.")},
     };
     """
     ctypedef struct gb_reason_row:
@@ -92,7 +93,7 @@ cdef extern from *:
     const gb_reason_row gb_reason_rows[]
 
 cdef enum:
-    GB_REASON_LIMIT = 175
+    GB_REASON_LIMIT = 176
     GB_R_CERTIFICATE_NOT_LIVE = 1
     GB_R_CERTIFICATE_EXPIRED = 2
     GB_R_SUBSYSTEM_SUSPENDED = 3
@@ -167,6 +168,7 @@ cdef enum:
     GB_R_CHANGE_REFUSED = 172
     GB_R_ENTRY_UNKNOWN = 173
     GB_R_ROTATION_RUNNING = 174
+    GB_R_CONTRACT_BREAKING = 175
 
 
 cdef inline gb_reason_row gb_reason_row_of(u32 reason) noexcept nogil:

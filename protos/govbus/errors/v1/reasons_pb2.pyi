@@ -357,6 +357,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """A signing key of the caller was registered less than an hour ago beside another one: one rotation at a time. Wait until the hour is over; if a key was stolen, ask the operator to revoke it.
     FAILED_PRECONDITION; provider called: yes.
     """
+    REASON_CONTRACT_BREAKING: _Reason.ValueType  # 175
+    """The contract would break who relies on what is registered: file, rule and element of the first break, and how many there are. Register a new version of the package, or ask `govbus contract check` what breaks.
+    FAILED_PRECONDITION; provider called: yes.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Every reason of the bus. Numbers are recorded in journals: never reuse one."""
@@ -659,6 +663,10 @@ NOT_FOUND; provider called: yes.
 """
 REASON_ROTATION_RUNNING: Reason.ValueType  # 174
 """A signing key of the caller was registered less than an hour ago beside another one: one rotation at a time. Wait until the hour is over; if a key was stolen, ask the operator to revoke it.
+FAILED_PRECONDITION; provider called: yes.
+"""
+REASON_CONTRACT_BREAKING: Reason.ValueType  # 175
+"""The contract would break who relies on what is registered: file, rule and element of the first break, and how many there are. Register a new version of the package, or ask `govbus contract check` what breaks.
 FAILED_PRECONDITION; provider called: yes.
 """
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
