@@ -45,6 +45,8 @@ uint64_t fe_event(fe_stream *s);
 const char *fe_folder(void);
 void fe_sweep(void);
 void fe_write(const char *name, const void *p, size_t n, char *path, size_t cap);
+/* The same in sealed memory, as a supervisor hands a key down. */
+void fe_seal(const void *p, size_t n, char *path, size_t cap);
 /* The snapshot version that the gate showed last in its gauge. */
 extern uint64_t fe_version;
 void fe_pause(void);

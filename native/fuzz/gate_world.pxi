@@ -88,6 +88,7 @@ cdef extern from *:
     const char* fe_folder() nogil
     void fe_sweep() nogil
     void fe_write(const char* name, const void* p, size_t n, char* path, size_t cap) nogil
+    void fe_seal(const void* p, size_t n, char* path, size_t cap) nogil
     void set_environment(const char* key_path, const char* policy_key) nogil
     bint start_gate() nogil
     const void* configure_gate(const char* snapshot, u64 version, const char* digest_hex) nogil
@@ -337,7 +338,7 @@ cdef void prepare_world() noexcept nogil:
     memset(WORLD.certificate, 0x11, 32)
     hex_of(WORLD.certificate, 32, WORLD.certificate_hex)
     hex_of(WORLD.policy.point, 65, hex)
-    fe_write(b"gate.key", file, make_gate_key(file), path, sizeof(path))
+    fe_seal(file, make_gate_key(file), path, sizeof(path))
     set_environment(path, hex)
     if start_gate():
         WORLD.config = next_policy(0)

@@ -75,25 +75,6 @@ cdef const char *journal_refusal(int error) noexcept nogil:
         return b"govbus: no memory for the journal"
     return b"govbus: the journal's directory cannot be read or written; check GOVBUS_JOURNAL_DIR and its permissions"
 
-cdef ssize_t read_file(const char *path, u8 *out, size_t cap) noexcept nogil:
-    cdef int fd = open(path, O_RDONLY | O_CLOEXEC)
-    cdef ssize_t n
-    cdef size_t total = 0
-    if fd < 0:
-        return -1
-    # A descriptor handed over by the supervisor may have been read by a process that crashed: start at its beginning.
-    lseek(fd, 0, SEEK_SET)
-    while total < cap:
-        n = read(fd, out + total, cap - total)
-        if n < 0:
-            close(fd)
-            return -1
-        if n == 0:
-            break
-        total += <size_t> n
-    close(fd)
-    return <ssize_t> total
-
 cdef bint take_block(const u8 *p, size_t size, size_t *at, gb_span *out) noexcept nogil:
     cdef size_t n
     if size - at[0] < 2:
@@ -107,15 +88,12 @@ cdef bint take_block(const u8 *p, size_t size, size_t *at, gb_span *out) noexcep
     at[0] += n
     return True
 
-cdef bint open_gate_key(const char *path, gb_span *private_key, gb_span *certified, gb_span *proof, u8 *file, size_t cap) noexcept nogil:
-    # The file: three blocks of u16 big-endian length and bytes: the key (DER), GateKey, its Signature.
-    cdef ssize_t size = read_file(path, file, cap)
+cdef bint parse_gate_key(const u8 *file, size_t size, gb_span *private_key, gb_span *certified, gb_span *proof) noexcept nogil:
+    # Three blocks of u16 big-endian length and bytes: the key (DER), GateKey, its Signature.
     cdef size_t at = 0
-    if size < 0:
+    if not take_block(file, size, &at, private_key) or not take_block(file, size, &at, certified):
         return False
-    if not take_block(file, <size_t> size, &at, private_key) or not take_block(file, <size_t> size, &at, certified):
-        return False
-    if not take_block(file, <size_t> size, &at, proof) or at != <size_t> size:
+    if not take_block(file, size, &at, proof) or at != size:
         return False
     return certified.n <= 512 and proof.n <= 512
 
@@ -180,8 +158,12 @@ cdef bint open_journal(const char *journal_dir, const char *key_path) noexcept n
     cdef gb_gate_key gate_key
     cdef int field = 0
     cdef int error = 0
-    if not open_gate_key(key_path, &private_key, &certified, &proof, file, sizeof(file)):
-        say(ENVOY_LOG_CRITICAL, b"govbus: GOVBUS_GATE_KEY cannot be read; the supervisor makes it at every start")
+    cdef ssize_t size = read_gate_key(key_path, file, sizeof(file))
+    if size < 0:
+        return False
+    if not parse_gate_key(file, <size_t> size, &private_key, &certified, &proof):
+        OPENSSL_cleanse(file, sizeof(file))
+        say(ENVOY_LOG_CRITICAL, b"govbus: what GOVBUS_GATE_KEY gave is no gate key")
         return False
     if gb_parse_gate_key(certified.p, certified.n, &gate_key, &field) != 0:
         say(ENVOY_LOG_CRITICAL, b"govbus: the certified gate key in GOVBUS_GATE_KEY is damaged")

@@ -22,10 +22,7 @@ cdef extern from "<fcntl.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     ssize_t read(int fd, void *out, size_t n)
-    long lseek(int fd, long offset, int whence)
     int close(int fd)
-    enum:
-        SEEK_SET
 
 cdef extern from "<sys/resource.h>" nogil:
     int setpriority(int which, unsigned int who, int nice)
