@@ -2,27 +2,25 @@
 
 Tells what is written there and proves nothing: that is for `evidence export` and `verify`. A request id that was
 refused may come again (a replay is such a refusal), so a life is a list of happenings in the order of their records.
+How it ended, in a word, and what to do next is bus.evidence.ending's.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from govbus.errors.v1 import reasons_pb2
-
+from bus.evidence.ending import Recorded, path_of, reason_of
 from bus.evidence.entries import INTENT, OUTCOME, REFUSAL, ledger_entry
 from bus.evidence.steps import OUTCOMES
 from bus.exchange.meanings import CODES, meaning
-from bus.exchange.reasons import Reason
 from bus.ledger.reader import EntryUnknown, LedgerReader
 from native.codec import decode_response_header, decode_signature
 from native.headers import RequestHeader
 from native.journal import load_segments, read_groups
-from native.journal_records import Intent, Outcome, RefusedRequest, parse_record
-from pki.identity import parse_spiffe_id
+from native.journal_records import Intent, Outcome, ProcessStart, RefusedRequest, SnapshotServed, parse_record
 
-__all__ = ["Happening", "explain_call"]
+__all__ = ["Happening", "Judged", "Life", "explain_call"]
 
 _MEANINGS: Final = {
     "DONE": "the answer, verified, went to the client with a receipt",
@@ -34,6 +32,18 @@ _LEDGER: Final = "the national ledger"
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """By what a request was refused: the registry's state that the broker had, and the moment."""
+
+    request: RequestHeader
+    reason: str
+    time_ms: int
+    version: int
+    position: int | None
+    """Of the registry's log, as that snapshot reflects it; None where the journal does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
 class Happening:
     """One thing that is written down. `time_ms` is Unix milliseconds by the clock of `who`; None: not dated."""
 
@@ -41,61 +51,70 @@ class Happening:
     who: str
     what: str
     details: tuple[str, ...] = ()
-    admitted: bool = False
-    """From here on there is evidence to export."""
-    refused: RequestHeader | None = None
-    """What was asked, of a refusal."""
+    refused: Judged | None = None
     registry: tuple[str, ...] = ()
-    """What the registry knew at that time, of a refusal; from whoever can read it."""
+    """What the registry says of a refusal; from whoever can read it."""
 
 
-def explain_call(request_id: bytes, journals: Iterable[Path], ledger: LedgerReader | None) -> list[Happening]:
-    """Everything that is known, empty where nothing is. native.journal.JournalDamaged when a journal is."""
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Everything that is known of one request id; empty where nothing is."""
+
+    happenings: list[Happening] = field(default_factory=list)
+    recorded: Recorded | None = None
+
+
+@dataclass(slots=True)
+class _Journal:
+    """What one journal has of it, in order, and which position of the registry's log each version reflects."""
+
+    found: list[Intent | Outcome | RefusedRequest] = field(default_factory=list)
+    positions: dict[int, int] = field(default_factory=dict)
+
+
+def explain_call(request_id: bytes, journals: Iterable[Path], ledger: LedgerReader | None) -> Life:
+    """Everything that is known. native.journal.JournalDamaged when a journal is."""
     life: list[Happening] = []
+    records: list[Intent | Outcome | RefusedRequest] = []
     told: set[bytes] = set()
-    for journal in journals:
-        entries: list[bytes] = []
-        for found in _recorded(request_id, journal):
+    for directory in journals:
+        journal = _read(request_id, directory)
+        for found in journal.found:
             if not isinstance(found, Outcome) and found.request_bytes not in told:
                 told.add(found.request_bytes)
                 life.append(_asked(found.request, found.signature_bytes))
-            life += _happenings(found)
-            entries += _entries(found)
+            life += _happenings(found, journal.positions)
         if ledger is not None:
-            life += [_integrated(entry, ledger) for entry in entries]
-    return life
+            life += [_integrated(found, ledger) for found in journal.found]
+        records += journal.found
+    return Life(life, Recorded.of(records))
 
 
-def _recorded(request_id: bytes, journal: Path) -> Iterator[Intent | Outcome | RefusedRequest]:
-    admitted: Intent | None = None
-    for group in read_groups(load_segments(journal)):
+def _read(request_id: bytes, directory: Path) -> _Journal:
+    read, admitted = _Journal(), None
+    for group in read_groups(load_segments(directory)):
         for record in group.records:
             found = parse_record(record)
-            if isinstance(found, Intent | RefusedRequest) and found.request.request_id == request_id:
+            if isinstance(found, SnapshotServed | ProcessStart):
+                read.positions[found.snapshot_version] = found.log_position
+            elif isinstance(found, Intent | RefusedRequest) and found.request.request_id == request_id:
                 admitted = found if isinstance(found, Intent) else admitted
-                yield found
+                read.found.append(found)
             elif isinstance(found, Outcome) and admitted is not None and _settles(found, admitted):
-                yield found
-
-
-def _happenings(found: Intent | Outcome | RefusedRequest) -> list[Happening]:
-    if isinstance(found, Intent):
-        return [_admitted(found)]
-    if isinstance(found, RefusedRequest):
-        return [_refused(found)]
-    return [_answered(found), _ended(found)] if found.response_bytes else [_ended(found)]
-
-
-def _entries(found: Intent | Outcome | RefusedRequest) -> list[bytes]:
-    if isinstance(found, Intent):
-        return [ledger_entry(INTENT, found.admission_bytes)]
-    if isinstance(found, RefusedRequest):
-        return [ledger_entry(REFUSAL, found.refusal_bytes)]
-    return [ledger_entry(OUTCOME, found.receipt_bytes)]
+                read.found.append(found)
+    return read
 
 
 def _settles(outcome: Outcome, intent: Intent) -> bool:
     return outcome.receipt.intent_sequence == intent.admission.sequence
+
+
+def _happenings(found: Intent | Outcome | RefusedRequest, positions: dict[int, int]) -> list[Happening]:
+    if isinstance(found, Intent):
+        return [_admitted(found)]
+    if isinstance(found, RefusedRequest):
+        return [_refused(found, positions.get(found.refusal.snapshot_version))]
+    return [_answered(found), _ended(found)] if found.response_bytes else [_ended(found)]
 
 
 def _asked(request: RequestHeader, signature: bytes) -> Happening:
@@ -105,22 +124,21 @@ def _asked(request: RequestHeader, signature: bytes) -> Happening:
     batch = f"with {signed.size - 1} others " if signed.size > 1 else ""
     return Happening(
         request.issued_at_ms,
-        _path(request.client),
-        f"asked {_path(request.provider)} for {request.method[1:]}, for {request.purpose}, under {request.grant_id}",
+        path_of(request.client),
+        f"asked {path_of(request.provider)} for {request.method[1:]}, for {request.purpose}, under {request.grant_id}",
         (*said, f"signed {batch}by key {signed.key_id.hex()[:16]}"),
     )
 
 
-def _refused(found: RefusedRequest) -> Happening:
-    refusal = found.refusal
-    name = _reason(refusal.reason)
-    told = meaning(Reason(name))
+def _refused(found: RefusedRequest, position: int | None) -> Happening:
+    refusal, reason = found.refusal, reason_of(found.refusal.reason)
+    told = meaning(reason)
     return Happening(
         refusal.time_ms,
-        _path(refusal.broker),
-        f"refused it: {name}",
-        (told.text, told.remedy, "the provider never saw it"),
-        refused=found.request,
+        path_of(refusal.broker),
+        f"refused it: {reason}",
+        (told.text, "the provider never saw it", f"by policy version {refusal.snapshot_version}"),
+        refused=Judged(found.request, str(reason), refusal.time_ms, refusal.snapshot_version, position),
     )
 
 
@@ -128,10 +146,9 @@ def _admitted(found: Intent) -> Happening:
     admission = found.admission
     return Happening(
         admission.intent_time_ms,
-        _path(admission.broker),
+        path_of(admission.broker),
         f"admitted it as record {admission.sequence}, by policy version {admission.snapshot_version}",
         ("from here on the provider may have seen it",),
-        admitted=True,
     )
 
 
@@ -140,38 +157,48 @@ def _answered(found: Outcome) -> Happening:
     key = decode_signature(found.signature_bytes).key_id.hex()[:16]
     return Happening(
         response.time_ms,
-        _path(response.provider),
+        path_of(response.provider),
         f"answered {CODES[response.grpc_status].name}",
-        (f"{response.message_count} messages", f"signed by key {key}"),
+        (_messages(response.message_count), f"signed by key {key}"),
     )
 
 
 def _ended(found: Outcome) -> Happening:
     receipt = found.receipt
     name = OUTCOMES[receipt.outcome]
-    why = [f"because of {_reason(receipt.reason)}"] if receipt.reason else []
+    why = [f"because of {reason_of(receipt.reason)}"] if receipt.reason else []
+    released = f"{_messages(receipt.messages_released)}, {receipt.bytes_released:,} bytes released to the client"
     return Happening(
         receipt.outcome_time_ms,
-        _path(receipt.broker),
+        path_of(receipt.broker),
         f"recorded its end as record {receipt.outcome_sequence}: {name}",
-        (_MEANINGS[name], *why, f"{receipt.messages_released} messages, {receipt.bytes_released} bytes released"),
+        (_MEANINGS[name], *why, released),
     )
 
 
-def _integrated(entry: bytes, ledger: LedgerReader) -> Happening:
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"
+
+
+def _integrated(found: Intent | Outcome | RefusedRequest, ledger: LedgerReader) -> Happening:
+    number, entry = _entry(found)
     try:
         proof = ledger.prove_entry(entry)
     except EntryUnknown:
-        return Happening(None, _LEDGER, "does not have it yet", ("see govbus status for its lag",))
+        return Happening(None, _LEDGER, f"does not have record {number} yet", ("govbus status tells how far it is",))
     size = ledger.checkpoint().size
     return Happening(
-        None, _LEDGER, f"keeps it as entry {proof.index}", (f"in the newest checkpoint, of {size} entries",)
+        None,
+        _LEDGER,
+        f"keeps record {number} as entry {proof.index}",
+        (f"in the newest checkpoint, of {size} entries",),
     )
 
 
-def _reason(number: int) -> str:
-    return reasons_pb2.Reason.DESCRIPTOR.values_by_number[number].name.removeprefix("REASON_")
-
-
-def _path(spiffe_id: str) -> str:
-    return parse_spiffe_id(spiffe_id).path
+def _entry(found: Intent | Outcome | RefusedRequest) -> tuple[int, bytes]:
+    """Its number in the journal, and what it is in the ledger."""
+    if isinstance(found, Intent):
+        return found.admission.sequence, ledger_entry(INTENT, found.admission_bytes)
+    if isinstance(found, RefusedRequest):
+        return found.refusal.sequence, ledger_entry(REFUSAL, found.refusal_bytes)
+    return found.receipt.outcome_sequence, ledger_entry(OUTCOME, found.receipt_bytes)

@@ -18,11 +18,12 @@ from vn.civilstatus.v1.civilstatus_pb2_grpc import CivilStatusServiceStub
 
 from adapters.population.records import PersonRecord
 from bus.engines.postgres import Postgres
+from bus.evidence.trace import Span, read_trace, to_lines
 from tests.adapters.nation import ADAPTERS, PORTAL, running
 from tests.adapters.test_processes import CASE, birth, births
 from tests.adapters.test_traces import CIVIL, SPANS, verify_nothing_personal
 from tests.support.jaeger import CAP_S, MISSING, Jaeger, find_jaeger, running_jaeger
-from tools.trace_figure import Span, read_trace, to_lines, to_svg
+from tools.trace_figure import to_svg
 
 Couple = tuple[PersonRecord, PersonRecord]
 POPULATION = ADAPTERS["population"]
