@@ -20,6 +20,7 @@ from bus.exchange import ConfigError  # isort: skip - before gRPC
 from bus.exchange.errors import CallError  # isort: skip - before gRPC
 
 from bus.cli.call_caller import caller_at, starts_in
+from bus.cli.near import did_you_mean
 from bus.cli.output import Unable, echo_json, error_lines
 from bus.cli.registry_open import Operator, Reason, now_ms, open_registry
 from bus.cli.up import JsonOption, StateOption, layout_of
@@ -30,6 +31,7 @@ from bus.registry.enrolment_tokens import TOKEN_LIFETIME_MS
 from bus.registry.fold import Act
 from bus.registry.refusal import Refusal
 from bus.registry.service_run import ENROLMENT_PORT
+from bus.registry.state import RegistryState
 from bus.up.layout import Layout
 from bus.up.report_parts import iso
 from native.snapshot import SnapshotError
@@ -77,6 +79,7 @@ def issue(
         server = f"{layout.expect().broker.rpartition('/')[0]}/registry"
         try:
             with open_registry(layout) as registry:
+                _known(subsystem, registry.state())
                 issued_ms = now_ms()
                 token = issue_token(
                     registry,
@@ -96,6 +99,12 @@ def issue(
             return
         typer.echo(token.text)
         typer.echo(f"for {subsystem}, one hour, once: govbus enrol DIRECTORY < the-token", err=True)
+
+
+def _known(subsystem: str, now: RegistryState) -> None:
+    if subsystem not in now.subsystems:
+        said = did_you_mean(subsystem, now.subsystems) or f"; add it first: govbus subsystem add {subsystem}"
+        raise Unable(f"there is no subsystem {subsystem}{said}")
 
 
 def enrol(

@@ -121,7 +121,7 @@ def print_table(
     if any(columns):
         head, *lines = lines
         head = [f"\x1b[1m{line}\x1b[0m" for line in head] if coloured else head
-    said = head if title is None else [printable(title), *head]
+    said = head if title is None else [*map(printable, title.split("\n")), *head]
     for number, (row, cells) in enumerate(zip(lines, rows, strict=True)):
         said += [_painted(row[0], cells), *row[1:]] if coloured else row
         said += [folded(_BELOW + printable(each), width, f"{_BELOW}  ") for each in (below[number] if below else ())]

@@ -5,7 +5,9 @@ the registry runs, and elsewhere with the next snapshot (pki.succession says wha
 """
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import typer
 from cryptography import x509
@@ -47,8 +49,12 @@ def authorities(state: StateOption = None, as_json: JsonOption = False) -> None:
         if as_json:
             echo_json(shown)
             return
-        columns = ("kind", "id", "current", "not_after", "live")
-        print_table(columns, [tuple("" if one[name] is None else str(one[name]) for name in columns) for one in shown])
+        print_table(("kind", "issues", "until", "live", "id"), [_row(one) for one in shown])
+
+
+def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    live = "-" if one["live"] is None else str(one["live"])
+    return one["kind"], "yes" if one["current"] else "no", one["not_after"][:10], live, one["id"]
 
 
 def new_issuer(state: StateOption = None, as_json: JsonOption = False) -> None:

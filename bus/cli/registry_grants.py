@@ -1,25 +1,17 @@
 """`govbus grant`: who may call which methods of whom, for which purposes, until when and how much."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from bus.cli.output import error_lines
-from bus.cli.registry_open import (
-    At,
-    Operator,
-    Reason,
-    change,
-    list_entries,
-    now_ms,
-    parse_time,
-    plain,
-    show_entry,
-    view,
-)
+from bus.cli.registry_open import At, Operator, Reason, change, now_ms, parse_time, view
+from bus.cli.registry_show import Columns, known, list_entries, plain, show_entry
 from bus.cli.up import JsonOption, StateOption
 from bus.registry.grants import GrantMade, GrantRevoked, Quota, QuotaSet
 from bus.registry.state import GrantEntry, RegistryState
+from bus.up.report_parts import iso
 
 __all__ = ["app"]
 
@@ -31,6 +23,8 @@ Burst = Annotated[int, typer.Option(min=0, help="Calls at once; 0: as the gate d
 CallsPerDay = Annotated[int, typer.Option(min=0, help="Calls a day; 0: no limit.")]
 BytesPerDay = Annotated[int, typer.Option(min=0, help="Bytes a day; 0: no limit.")]
 _YEAR_MS = 365 * 86_400_000
+_BUS_PURPOSES = "govbus."
+"""With this begin the purposes of what the bus does with itself."""
 
 
 @app.command()
@@ -68,19 +62,51 @@ def add(
 def list_(
     client: Annotated[str | None, typer.Option(help="Only those of this client.")] = None,
     provider: Annotated[str | None, typer.Option(help="Only those of this provider.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also those that enrolment makes: for renewal, and for proofs of the ledger.")
+    ] = False,
     at: At = None,
     state: StateOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List all grants that were ever made."""
+    """List the grants that were ever made between members; --all and --json: every one."""
     with error_lines():
+        now = view(state, at)
+        for named in filter(None, (client, provider)):
+            known(named, now.subsystems, "subsystem")
         found = {
-            name: one
-            for name, one in view(state, at).grants.items()
+            name: _flat(one)
+            for name, one in now.grants.items()
             if client in (None, one.client) and provider in (None, one.provider)
         }
-        flat = {name: _flat(one) for name, one in found.items()}
-        list_entries(flat, ("client", "provider", "purposes", "methods", "not_after", "revoked"), as_json)
+        own = frozenset() if every else {name for name, one in found.items() if _of_the_bus(one)}
+        columns: Columns = {
+            "grant": "name",
+            "client": "client",
+            "provider": "provider",
+            "until": _until,
+            "for": _what_for,
+        }
+        list_entries(found, columns, as_json, hidden=own)
+        if own and not as_json:
+            typer.echo(f"{len(own)} more that enrolment made, for renewal and proofs: --all", err=True)
+
+
+def _of_the_bus(entry: Mapping[str, Any]) -> bool:
+    return all(purpose.startswith(_BUS_PURPOSES) for purpose in entry["purposes"])
+
+
+def _until(entry: Mapping[str, Any]) -> str:
+    """The day; of what is over, that it is."""
+    if entry["revoked"]:
+        return f"revoked {entry['revoked'][:10]}"
+    return str(entry["not_after"])[:10] if entry["not_after"] > (iso(now_ms()) or "") else "ended"
+
+
+def _what_for(entry: Mapping[str, Any]) -> str:
+    """Purposes, and methods by the names that are no package."""
+    methods = " ".join(one.rpartition("/")[2] for one in entry["methods"])
+    return f"{' '.join(entry['purposes'])}: {methods}"
 
 
 @app.command()
@@ -88,7 +114,8 @@ def show(grant_id: GrantId, at: At = None, state: StateOption = None, as_json: J
     """Show one grant."""
     with error_lines():
         found = view(state, at).grants
-        show_entry({name: _flat(one) for name, one in found.items() if name == grant_id}, grant_id, "grant", as_json)
+        known(grant_id, found, "grant")
+        show_entry({grant_id: _flat(found[grant_id])}, grant_id, "grant", as_json)
 
 
 @app.command()

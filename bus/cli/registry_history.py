@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from bus.cli.output import Unable, echo_json, error_lines, print_table
-from bus.cli.registry_open import open_registry, plain
+from bus.cli.registry_open import open_registry
+from bus.cli.registry_show import plain
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.up.report_parts import iso
 
@@ -38,5 +39,5 @@ def history(
         if as_json:
             echo_json(found)
             return
-        columns = ("position", "time", "operator", "reason", "kind")
+        columns = ("position", "time", "kind", "operator", "reason")
         print_table(columns, [tuple(str(one[column]) for column in columns) for one in found])

@@ -2,16 +2,19 @@
 their owners, never by the operator: a key enters with a proof that its holder has it.
 """
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from bus.cli import registry_authority
 from bus.cli.key_rotate import rotate
 from bus.cli.output import Unable, error_lines
-from bus.cli.registry_open import At, Operator, Reason, change, digest_like, list_entries, show_entry, view
+from bus.cli.registry_open import At, Operator, Reason, change, now_ms, view
+from bus.cli.registry_show import Columns, digest_like, known, list_entries, short, show_entry, state_of
 from bus.cli.up import JsonOption, StateOption
 from bus.registry.keys import CertificateRevoked, IssuerRevoked, SigningKeyRevoked
+from bus.up.report_parts import iso
 
 __all__ = ["certs", "keys"]
 
@@ -27,9 +30,29 @@ Owner = Annotated[str | None, typer.Option(help="Only those of this subsystem.")
 def list_keys(subsystem: Owner = None, at: At = None, state: StateOption = None, as_json: JsonOption = False) -> None:
     """List all signing keys that were ever registered."""
     with error_lines():
-        found = view(state, at).keys.items()
-        shown = {key_id.hex(): one for key_id, one in found if subsystem in (None, one.subsystem)}
-        list_entries(shown, ("subsystem", "not_before", "not_after", "revoked"), as_json)
+        now = view(state, at)
+        if subsystem is not None:
+            known(subsystem, now.subsystems, "subsystem")
+        shown = {key_id.hex(): one for key_id, one in now.keys.items() if subsystem in (None, one.subsystem)}
+        columns: Columns = {
+            "key": short,
+            "subsystem": "subsystem",
+            "state": _key_state,
+            "from": "not_before",
+            "until": _last_day,
+        }
+        list_entries(shown, columns, as_json)
+
+
+def _last_day(entry: Mapping[str, Any]) -> str:
+    return str(entry["not_after"])[:10]
+
+
+def _key_state(entry: Mapping[str, Any]) -> str:
+    now = iso(now_ms()) or ""
+    if state_of(entry) != "active":
+        return state_of(entry)
+    return "to come" if now < entry["not_before"] else "ended" if now > entry["not_after"] else "active"
 
 
 @keys.command("show")
@@ -53,9 +76,12 @@ def revoke_key(
 def list_certs(subsystem: Owner = None, at: At = None, state: StateOption = None, as_json: JsonOption = False) -> None:
     """List the live certificates."""
     with error_lines():
-        found = view(state, at).certificates.items()
-        shown = {digest.hex(): one for digest, one in found if subsystem in (None, one.subsystem)}
-        list_entries(shown, ("subsystem", "not_before", "not_after"), as_json)
+        now = view(state, at)
+        if subsystem is not None:
+            known(subsystem, now.subsystems, "subsystem")
+        shown = {digest.hex(): one for digest, one in now.certificates.items() if subsystem in (None, one.subsystem)}
+        columns: Columns = {"certificate": short, "subsystem": "subsystem", "from": "not_before", "until": "not_after"}
+        list_entries(shown, columns, as_json)
 
 
 @certs.command("show")

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from bus.cli.output import Unable, error_lines
-from bus.cli.registry_open import At, Operator, Reason, change, list_entries, show_entry, view
+from bus.cli.registry_open import At, Operator, Reason, change, view
+from bus.cli.registry_show import Columns, list_entries, show_entry, state_of
 from bus.cli.up import JsonOption, StateOption
 from bus.registry.members import MemberAdded, MemberRenamed, MemberResumed, MemberSuspended
 
@@ -40,7 +41,13 @@ def add(
 def list_(at: At = None, state: StateOption = None, as_json: JsonOption = False) -> None:
     """List all members."""
     with error_lines():
-        list_entries(view(state, at).members, ("name_vi", "name_en", "suspended"), as_json)
+        columns: Columns = {
+            "member": "name",
+            "state": state_of,
+            "name in English": "name_en",
+            "in Vietnamese": "name_vi",
+        }
+        list_entries(view(state, at).members, columns, as_json)
 
 
 @app.command()

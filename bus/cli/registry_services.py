@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from bus.cli.output import error_lines
-from bus.cli.registry_open import At, Operator, Reason, change, list_entries, show_entry, view
+from bus.cli.registry_open import At, Operator, Reason, change, view
+from bus.cli.registry_show import list_entries, show_entry
 from bus.cli.up import JsonOption, StateOption
 from bus.registry.contracts import contract_changes
 from bus.registry.services import ServiceOffered, ServiceWithdrawn
@@ -46,7 +47,7 @@ def list_(at: At = None, state: StateOption = None, as_json: JsonOption = False)
             }
             for name, one in now.services.items()
         }
-        list_entries(found, ("methods", "offered_by"), as_json)
+        list_entries(found, {"service": "name", "offered by": "offered_by", "methods": "methods"}, as_json)
 
 
 @app.command()

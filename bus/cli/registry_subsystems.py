@@ -1,11 +1,13 @@
 """`govbus subsystem`: the systems of members, where they listen, and who carries for whom."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from bus.cli.output import error_lines
-from bus.cli.registry_open import At, Operator, Reason, change, list_entries, show_entry, view
+from bus.cli.registry_open import At, Operator, Reason, change, view
+from bus.cli.registry_show import Columns, list_entries, show_entry, state_of
 from bus.cli.up import JsonOption, StateOption
 from bus.registry.change import Change
 from bus.registry.subsystems import (
@@ -47,8 +49,12 @@ def add(
 def list_(at: At = None, state: StateOption = None, as_json: JsonOption = False) -> None:
     """List all subsystems."""
     with error_lines():
-        columns = ("is_broker", "endpoints", "services", "suspended", "revoked")
+        columns: Columns = {"subsystem": "name", "state": state_of, "listens on": "endpoints", "offers": _offers}
         list_entries(view(state, at).subsystems, columns, as_json)
+
+
+def _offers(entry: Mapping[str, Any]) -> str:
+    return " ".join(entry["services"]) or ("is a broker" if entry["is_broker"] else "-")
 
 
 @app.command()

@@ -50,8 +50,7 @@ def _show(layout: Layout, facts: Facts, parts: list[Part], now: datetime, *, ver
     rows = [(one.state, one.part, brief(one, now, str(layout.state))) for one in ordered]
     below = [[*_next(one), *(all_facts(one) if verbose else ())] for one in ordered]
     title = f"{facts.trust_domain}: {_summary(parts)}\nin {layout.state}\n"
-    typer.echo(title)
-    print_table(("", "", ""), rows, below=below)
+    print_table(("", "", ""), rows, title=title, below=below)
 
 
 def _next(part: Part) -> list[str]:

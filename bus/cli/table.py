@@ -15,8 +15,8 @@ __all__ = ["cell_width", "folded", "table_lines"]
 
 _GAP: Final = "  "
 _INDENT: Final = "    "
-_LEAST_LAST: Final = 24
-"""Columns of a terminal; in less a text is confetti."""
+_LEAST_LAST: Final = 16
+"""Columns of a terminal; in less a text is confetti, as it is where one of its words has no room."""
 
 
 def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[list[str]]:
@@ -26,7 +26,7 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]], width: in
     before = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
     if width is None or before + (widths or [0])[-1] <= width:
         return [[_joined(row, widths)] for row in every]
-    if width - before >= min(_LEAST_LAST, widths[-1]):
+    if width - before >= max([_LEAST_LAST, *(cell_width(word) for row in every for word in row[-1].split())]):
         return [_hanging(row, widths, before, width - before) for row in every]
     kept = _fitting(widths, width)
     return [[_joined(row[:kept], widths[:kept]), *_flowing(row[kept:], width)] for row in every]
