@@ -24,7 +24,8 @@ from bus.nation.behind import kept_apart
 from bus.nation.clocks import settle_soon
 from bus.nation.founding import founding
 from bus.nation.members import Program
-from bus.nation.places import log_file
+from bus.nation.places import log_file, nation_directory
+from bus.nation.reach import KnownReach
 from bus.nation.running import MemberPart
 from bus.registry.enrolment_client import AlreadyEnrolled, enrol
 from bus.up.running import now_ms
@@ -92,6 +93,7 @@ class Joining:
 
     def _begin_mirror(self) -> None:
         world, log = self._world, log_file(self._world.layout, MIRROR)
+        known = KnownReach(nation_directory(world.layout), {})
         ensure_private_directory(log.parent)
         world.keep_mirror(
             MemberPart(
@@ -103,6 +105,7 @@ class Joining:
                 token=lambda path: world.operator.token(path, world.authority()),
                 provide=lambda _, home: home,  # it has no database
                 sockets=tuple,
+                reach=lambda path, token: known.of(path, world.operator.state(), token),
                 apart=kept_apart(),
             )
         )

@@ -5,8 +5,10 @@
     settled     what a nation was made with, remembered in the state directory
     places      where everything of it lies
     walls       a process for which nothing else is there: mounts of its own (Linux namespaces)
-    fence       a process that can open its own files only (Linux Landlock)
-    behind      commands behind both, with an environment that has nothing of the caller's
+    fence       a process that can open its own files and TCP ports only (Linux Landlock)
+    narrow      a process that makes no sockets which the fence does not see (seccomp)
+    behind      commands behind all of these, with an environment that has nothing of the caller's
+    reach       which TCP ports a member is to reach
     member      such a process, which enrols itself and then becomes its program
     server      the ministries' own PostgreSQL: one database and one role a member
     running     one member, kept alive

@@ -1,8 +1,11 @@
-"""Commands behind a member's fence: its home and the installed code is all that they can open.
+"""Commands behind a member's fence: its home and the installed code is all that they can open, and a few TCP ports all
+that they can reach.
 
 1. Where the kernel and whatever contains us allow it, nothing else is even there (bus.nation.walls); that is found out
    by a child that does the very same steps. Landlock (bus.nation.fence) holds in any case where there is one.
-2. Nothing of the caller's environment reaches them but where programs, libraries and the language are.
+2. They bind and connect to the TCP ports of their Reach only, where the kernel refuses others (Landlock from Linux 6.7,
+   and bus.nation.narrow against what it does not see); that, too, is found out by trying.
+3. Nothing of the caller's environment reaches them but where programs, libraries and the language are.
 """
 
 import json
@@ -13,6 +16,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.util import find_spec
@@ -20,9 +24,9 @@ from pathlib import Path
 from typing import Final
 
 from bus.engines.supervisor import EngineError
-from bus.nation import fence, walls
+from bus.nation import fence, narrow, walls
 
-__all__ = ["Apart", "environment", "fenced", "kept_apart", "openable"]
+__all__ = ["Apart", "Reach", "environment", "fenced", "kept_apart", "openable", "ports_kept"]
 
 _SECONDS: Final = 60.0
 _KEPT: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
@@ -46,6 +50,16 @@ for path in sys.argv[1:]:
         found[path] = errno.errorcode[error.errno]
 print(json.dumps(found))
 """
+# Ends with 0 where each way to a TCP port that was not named is refused: by TCP, by MPTCP (RFC 8684).
+_TRY_PORTS: Final = """
+import socket, sys
+for protocol in (6, 262):
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol).bind(("127.0.0.1", 0))
+    except OSError:  # refused, or unknown here
+        continue
+    sys.exit(1)
+"""
 # What a member needs: the interpreter, the packages, libraries of others below them.
 _USE: Final = "import adapters, bus, native, pki, psycopg, vn"
 
@@ -58,6 +72,14 @@ class Apart(StrEnum):
     MOUNTS = "mounts"
     LANDLOCK = "landlock"
     NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """TCP ports, on whatever address: those that it may listen at, and those that it may connect to."""
+
+    bind: frozenset[int] = frozenset()
+    connect: frozenset[int] = frozenset()
 
 
 @cache
@@ -81,17 +103,43 @@ def kept_apart() -> Apart:
     return Apart.LANDLOCK
 
 
+@cache
+def ports_kept() -> bool:
+    """Whether this machine keeps members to their ports, tried once by a child that ends at once."""
+    if fence.landlock_version() < fence.TCP_VERSION:
+        return False
+    try:
+        with tempfile.TemporaryDirectory(prefix="govbus-") as name:
+            command = fenced(Path(name), [sys.executable, "-I", "-S", "-c", _TRY_PORTS], apart=Apart.LANDLOCK)
+            ran = subprocess.run(command, env=environment(Path(name)), timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return ran.returncode == 0
+
+
 def fenced(
-    home: Path, command: Sequence[str], *, apart: Apart | None = None, sockets: Sequence[Path] = ()
+    home: Path,
+    command: Sequence[str],
+    *,
+    apart: Apart | None = None,
+    sockets: Sequence[Path] = (),
+    reach: Reach = Reach(),
 ) -> list[str]:
     """`command`, in its home and behind all that keeps it `apart` (what there is, unless said otherwise).
 
-    `sockets`: directories outside its home whose sockets it is to reach; their files it cannot open.
+    `sockets`: directories outside its home whose sockets it is to reach; their files it cannot open. `reach`: no TCP,
+    unless said otherwise.
     """
     apart = kept_apart() if apart is None else apart
     python, own, readable = [sys.executable, "-I", "-S"], str(home), _readable()
-    open_or_named = ["--open"] if apart is Apart.NOTHING else readable
-    behind = [*python, str(Path(fence.__file__)), own, *open_or_named, "--", *command]
+    if apart is Apart.NOTHING:
+        return [*python, str(Path(fence.__file__)), own, "--open", "--", *command]
+    ports = [
+        *(f"--bind={port}" for port in sorted(reach.bind)),
+        *(f"--connect={port}" for port in sorted(reach.connect)),
+    ]
+    inside = [*python, str(Path(narrow.__file__)), "--", *command]
+    behind = [*python, str(Path(fence.__file__)), own, *ports, *readable, "--", *inside]
     if apart is not Apart.MOUNTS:
         return behind
     visible = [*readable, *fence.DEVICES, *map(str, sockets)]

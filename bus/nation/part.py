@@ -18,11 +18,12 @@ import psycopg
 
 from bus.edge.ports import keep_ports
 from bus.engines.supervisor import EngineError, Supervisor
-from bus.nation.behind import kept_apart
+from bus.nation.behind import Reach, kept_apart, ports_kept
 from bus.nation.founding import founding
 from bus.nation.members import PROGRAMS
 from bus.nation.places import home, log_file, nation_directory
 from bus.nation.plan import plan
+from bus.nation.reach import KnownReach
 from bus.nation.running import MemberPart
 from bus.nation.server import Ministries
 from bus.nation.settled import Settled
@@ -75,6 +76,8 @@ class NationPart:
         self._server = Ministries(nation_directory(layout), lambda supervisor: see(SERVER, supervisor))
         self._apart = kept_apart()
         collector = options.collector
+        self._ports_kept = ports_kept()
+        self._known = KnownReach(nation_directory(layout), self._ports, None if collector is None else collector.port)
         variables = {} if collector is None else {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector}"}
         self.members = tuple(
             MemberPart(
@@ -86,6 +89,7 @@ class NationPart:
                 token=self._token,
                 provide=self._server.provide,
                 sockets=self._server.sockets,
+                reach=self._reach,
                 apart=self._apart,
             )
             for program in PROGRAMS
@@ -134,6 +138,7 @@ class NationPart:
         return {
             "people": self._settled.people,
             "apart": str(self._apart),
+            "ports_kept": self._ports_kept,
             "founded": self._founded.is_set(),
             "server_waits": self._server.failure,
             "members": {
@@ -180,6 +185,12 @@ class NationPart:
             raise EngineError("it enrols when the registry is there")
         return self._parts.token(path, Act(SUPERVISOR, "a member of the nation enrols"))
 
+    def _reach(self, path: str, token: str) -> Reach:
+        registry = self._parts.registry
+        return self._known.of(
+            path, registry.newest if registry is not None and registry.newest.position else None, token
+        )
+
     def _found(self) -> None:
         while not self._stopping.is_set():
             registry = self._parts.registry
@@ -191,6 +202,7 @@ class NationPart:
                 if changes:
                     registry.record(changes, _FOUNDING, files)
                     log.info("the nation is founded: %d changes", len(changes))
+                self._known.note(registry.newest)
                 self._obstacle = ""
                 self._founded.set()
             except (EngineError, Refusal, psycopg.Error, OSError) as error:

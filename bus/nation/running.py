@@ -20,7 +20,7 @@ from cryptography import x509
 
 from bus.engines.logs import RotatingLog
 from bus.engines.supervisor import Launch, Supervisor
-from bus.nation.behind import Apart, environment, fenced
+from bus.nation.behind import Apart, Reach, environment, fenced
 from bus.nation.members import Program, Says
 from bus.nation.places import CONFIG, SOCKET
 from pki.files import ensure_private_directory
@@ -49,13 +49,14 @@ class MemberPart:
         token: Callable[[str], str],
         provide: Callable[[str, Path], Path],
         sockets: Callable[[], tuple[Path, ...]],
+        reach: Callable[[str, str], Reach],
         apart: Apart,
     ) -> None:
         """`token`: lets a path enrol. `provide`: the file in its home that names its database, which is met in one of
-        `sockets`. Nothing happens yet."""
+        `sockets`. `reach`: the ports of a path with its token, empty if it has enrolled. Nothing happens yet."""
         self.program, self.home, self.log = program, home, log
         self._people, self._variables, self._token, self._provide = people, variables, token, provide
-        self._sockets, self._apart = sockets, apart
+        self._sockets, self._reach, self._apart = sockets, reach, apart
         self._from = 0
         self.waits = ""
         """Why it was not started; empty when nothing was in the way."""
@@ -105,14 +106,16 @@ class MemberPart:
         self._from = self.log.stat().st_size if self.log.exists() else 0
         if keep_enrolled(self.home, datetime.now(UTC)):
             command = ["-m", self.program.module, "--config", str(self.home / CONFIG), *arguments]
-            token = b""
+            token = ""
         else:
             command = ["-m", _STAGE, str(self.home), self.program.module, *arguments]
-            token = self._token(self.program.path).encode("ascii")
+            token = self._token(self.program.path)
+        reach = self._reach(self.program.path, token)
         self.waits = ""
         command = [sys.executable, "-I", "-B", *command]
         sockets = self._sockets() if self.program.database else ()
-        return Launch(fenced(self.home, command, apart=self._apart, sockets=sockets), told, stdin=token)
+        behind = fenced(self.home, command, apart=self._apart, sockets=sockets, reach=reach)
+        return Launch(behind, told, stdin=token.encode("ascii"))
 
     def _value(self, said: Says) -> str:
         if said is Says.PEOPLE:

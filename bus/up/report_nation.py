@@ -16,6 +16,9 @@ _LESS: dict[str, str] = {
     Apart.NOTHING: "this kernel has no Landlock: members are apart by passwords and homes only",
 }
 """What is said of each that is less than all."""
+_PORTS_OPEN = (
+    "a member may listen at any TCP port and connect to any: this kernel cannot refuse it (Landlock, Linux 6.7)"
+)
 
 
 def nation(found: Found) -> list[Part]:
@@ -31,6 +34,7 @@ def nation(found: Found) -> list[Part]:
     facts = {
         "people": known.people,
         "fenced": told.get("apart"),
+        "ports_kept": told.get("ports_kept"),
         "members": f"{serving}/{len(members)}",
         "memory_mib": processes.mib(found.pid),
     }
@@ -38,7 +42,8 @@ def nation(found: Found) -> list[Part]:
     if not members:
         return [Part("nation", State.DOWN, None, facts, _ON_START)]
     state = State.UP if serving == len(members) else State.STARTING
-    said = _LESS.get(told.get("apart", ""), "")
+    less = (_LESS.get(told.get("apart", ""), ""), "" if told.get("ports_kept", True) else _PORTS_OPEN)
+    said = "; ".join(filter(None, less))
     if state is not State.UP:
         said = "each member says below what it waits for"
     return [Part("nation", state, since, facts, said), server, *members]

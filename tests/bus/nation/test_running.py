@@ -4,7 +4,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bus.nation.behind import Apart
+from bus.nation.behind import Apart, Reach
 from bus.nation.members import PROGRAMS
 from bus.nation.running import MemberPart, keep_enrolled
 from pki.authority import Authority
@@ -66,6 +66,7 @@ def test_member_says_nothing_to_the_operators_terminal(tmp_path: Path) -> None:
         token=str,
         provide=lambda _, home: home / "database",
         sockets=tuple,
+        reach=lambda path, token: Reach(),
         apart=Apart.LANDLOCK,
     )
     log.write_bytes(b"serving on port 7001\x1b]0;owned\x07\x1b[2J" + b"x" * 1_000_000 + b"\n")
