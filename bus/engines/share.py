@@ -1,0 +1,99 @@
+"""The directory that a broker's keeper and an Envoy in another container, or unit, have in common; and nothing else.
+
+    <share>/envoy/        what Envoy reads, and only the keeper writes:
+      bootstrap.json      and the other rendered files (bus.edge.envoy_config), modules/, snapshots/
+      tls -> tls-<id>/    a copy of the broker's certificate and TLS key, trust.pem beside it
+      gate-key            the pipe that gives a key a start (bus.engines.key_pipe)
+      environment         NAME='value' lines; written last: when it is there, all of it is
+    <share>/admin/        what Envoy writes: the socket of its admin interface
+
+The broker's home with its signing key is no part of it. Both sides see the share under one path and are one user.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bus.engines.supervisor import EngineError
+from pki.credentials import store_tls
+from pki.files import ensure_private_directory, read_private
+
+__all__ = ["Share", "TlsCopy", "environment_lines"]
+
+_LONGEST_SOCKET = 107  # unix(7)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Its paths; absolute."""
+
+    directory: Path
+
+    @property
+    def files(self) -> Path:
+        """What Envoy reads."""
+        return self.directory / "envoy"
+
+    @property
+    def environment(self) -> Path:
+        """What its process is given."""
+        return self.files / "environment"
+
+    @property
+    def pipe(self) -> Path:
+        """Where its gate key comes from."""
+        return self.files / "gate-key"
+
+    @property
+    def socket(self) -> Path:
+        """Its admin interface."""
+        return self.directory / "admin" / "socket"
+
+    @classmethod
+    def at(cls, directory: Path) -> "Share":
+        """EngineError for a path that cannot be one. Nothing is made."""
+        share = cls(directory.absolute())
+        length = len(os.fsencode(share.socket))
+        if length > _LONGEST_SOCKET:
+            raise EngineError(
+                f"{share.socket} is {length} bytes long, and a socket's path {_LONGEST_SOCKET} at most; share a shorter"
+                " directory, such as /run/govbus"
+            )
+        return share
+
+    def make(self) -> None:
+        """Its two directories, private; FilePermissionError for ones that others can enter."""
+        ensure_private_directory(self.files)
+        ensure_private_directory(self.socket.parent)
+
+
+class TlsCopy:
+    """Follows the certificate, TLS key and trust of a home, which change by rename, into a share."""
+
+    def __init__(self, home: Path, share: Share) -> None:
+        self._home, self._share = home, share
+        self._seen: tuple[str, int] | None = None
+
+    def follow(self) -> None:
+        """Copy them if they changed; whatever load of theirs fails."""
+        generation, trust = os.readlink(self._home / "tls"), self._home / "trust.pem"
+        now = generation, trust.stat().st_ino
+        if now == self._seen:
+            return
+        key, chain = (read_private(self._home / generation / name) for name in ("key.pem", "chain.pem"))
+        store_tls(self._share.files, key, chain, trust.read_bytes())
+        if self._seen is not None:
+            log.info("Envoy is given the renewed certificate")
+        self._seen = now
+
+
+def environment_lines(environment: Mapping[str, str]) -> bytes:
+    """As a POSIX shell and systemd's EnvironmentFile= read it; EngineError for a value that neither could."""
+    for name, value in environment.items():
+        if not value.isprintable() or "'" in value or "\\" in value:
+            raise EngineError(f"{name} cannot be told to Envoy's container: {value!r}; use plainer names")
+    return "".join(f"{name}='{value}'\n" for name, value in environment.items()).encode()
