@@ -35,7 +35,7 @@ def demo(
         typer.Option(min=FEWEST, max=MOST_PEOPLE, help=f"In the nation, first time only. Default: {DEFAULT_PEOPLE}."),
     ] = None,
 ) -> None:
-    """Start a small nation, register a birth in it, attack it, prove a call. Exit code 1 if a claim does not hold."""
+    """Start a small nation, register a birth in it, attack it, prove a call. Exit code 1 unless all holds."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # names of wards on a terminal that cannot show them
     with error_lines():

@@ -12,11 +12,11 @@ from typing import Annotated
 import typer
 
 from bus.cli.output import Unable, echo_json, error_lines
-from bus.cli.places import Places, recorded_places
+from bus.cli.places import Places, RequestId, recorded_places, wanted_request
 from bus.cli.snapshot import read_policy_key
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.evidence.bundle import Bundle, encode_bundle
-from bus.evidence.export import Body, NotInJournal, export_call, parse_request_id, prove_in_ledger
+from bus.evidence.export import Body, NotInJournal, export_call, prove_in_ledger
 from bus.ledger.checkpoint import LedgerInconsistent
 from bus.ledger.reader import EntryUnknown, LedgerReader
 from bus.ledger.tree import TreeDamaged
@@ -40,7 +40,7 @@ def root() -> None:
 
 @app.command()
 def export(
-    request_id: Annotated[str, typer.Argument(help="The request's id, as hex or UUID.")],
+    request_id: RequestId,
     out: Annotated[Path | None, typer.Option(help="The bundle to write. Default: <id>.evidence, here.")] = None,
     state: StateOption = None,
     journal: Annotated[
@@ -70,7 +70,7 @@ def export(
             raise Unable("give --ledger or --without-ledger, not both")
         places = recorded_places(layout_of(state), journal, ledger)
         try:
-            wanted = parse_request_id(request_id)
+            wanted = wanted_request(request_id, places)
             bodies = _body(request_body), _body(response_body)
             bundle = _found(wanted, places, snapshot, policy_key, bodies)
             if places.ledger is not None and not without_ledger:

@@ -17,13 +17,12 @@ from bus.cli.explain_registry import known_at
 from bus.cli.explain_text import life_lines
 from bus.cli.explain_trace import Traced, TracesUnread, find_trace
 from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines, printable
-from bus.cli.places import Places, recorded_places
+from bus.cli.places import Places, RequestId, recorded_places, wanted_request
 from bus.cli.registry_open import open_registry
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.engines.supervisor import EngineError
 from bus.evidence.ending import Ending, ending_of
 from bus.evidence.explain import Happening, Life, explain_call
-from bus.evidence.export import parse_request_id
 from bus.ledger.checkpoint import LedgerInconsistent
 from bus.ledger.reader import LedgerReader
 from bus.ledger.tree import TreeDamaged
@@ -43,7 +42,7 @@ _WRITTEN_S: Final = 0.3
 
 
 def explain(
-    request_id: Annotated[str, typer.Argument(help="The request's id, as hex or UUID.")],
+    request_id: RequestId,
     state: StateOption = None,
     journal: Annotated[
         Path | None, typer.Option(help="A broker's journal directory. Default: those of the instance.")
@@ -61,14 +60,11 @@ def explain(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell a call's whole life from journal, ledger and trace. Exit code 1: nobody wrote anything down about it."""
+    """Tell a call's whole life from journal, ledger and trace. Exit code 1: nothing was written down about it."""
     with error_lines():
-        try:
-            wanted = parse_request_id(request_id)
-        except ValueError as error:
-            raise Unable(str(error)) from error
         layout = layout_of(state)
         places = recorded_places(layout, journal, ledger)
+        wanted = wanted_request(request_id, places)
         traced = _traced(jaeger, wanted)
         if traced is not None and traced.request_id is not None:
             wanted = traced.request_id

@@ -32,7 +32,7 @@ class Later(TyperCommand):
         """The command itself; imports its module."""
         module, _, name = self._place.partition(":")
         found = getattr(import_module(module), name)
-        made = typer.Typer()
+        made = typer.Typer(rich_markup_mode=None)
         if isinstance(found, typer.Typer):
             made.add_typer(found, name=self.name)
         else:

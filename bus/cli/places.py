@@ -2,10 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Final
 
+import typer
+
+from bus.cli.output import Unable
+from bus.evidence.export import parse_request_id
+from bus.evidence.newest import newest_request
 from bus.up.layout import Layout
+from native.journal import JournalDamaged
 
-__all__ = ["Places", "recorded_places"]
+__all__ = ["Places", "RequestId", "recorded_places", "wanted_request"]
+
+RequestId = Annotated[str, typer.Argument(help="The request's id, as hex or UUID; or `last`: the newest call's.")]
+_LAST: Final = "last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +36,18 @@ def recorded_places(layout: Layout, journal: Path | None, ledger: Path | None) -
     facts = layout.expect()
     journals = tuple(layout.broker_home(path) / "journal" for path in layout.broker_paths(facts))
     return Places(journals, ledger or layout.ledger)
+
+
+def wanted_request(text: str, places: Places) -> bytes:
+    """The request id that is written `text`; of `last` that of the newest call. Unable for anything else."""
+    try:
+        if text != _LAST:
+            return parse_request_id(text)
+        newest = newest_request(places.journals)
+    except ValueError as error:
+        raise Unable(f"{error}; or `{_LAST}`, for the newest call") from error
+    except JournalDamaged as error:
+        raise Unable(str(error)) from error
+    if newest is None:
+        raise Unable("no call was recorded here yet; make one with `govbus call`, or `govbus birth` in a nation")
+    return newest

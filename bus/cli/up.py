@@ -108,7 +108,7 @@ def up(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Start everything: keys, PostgreSQL, registry, publisher, ledger, broker; made once, found by later starts."""
+    """Start everything: keys, PostgreSQL, registry, publisher, ledger, broker; made once, found again later."""
     with error_lines():
         layout = layout_of(state)
         url = database_url and _address(database_url, _on_command_line(context, "database_url"))

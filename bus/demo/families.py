@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from bus.demo.report import DemoError
 
-__all__ = ["GRANTED", "HANOI_CODE", "Family", "Sample", "take_sample"]
+__all__ = ["GRANTED", "HANOI_CODE", "Family", "Sample", "take_family", "take_sample"]
 
 GRANTED: Final = "granted"
 HANOI_CODE: Final = "01"
@@ -61,6 +61,17 @@ class Sample:
     def today(self) -> str:
         """The list that is in force."""
         return str(self.old_ward["successors"]["code_list_version"])
+
+
+def take_family(people: int) -> tuple[Family, str]:
+    """One family of so many people, to whom the allowance is granted if there is such, and today's list of wards."""
+    whole = _ask(people, "--families", "1")
+    for kind in (GRANTED, *_KINDS_OF_THE_PROVINCE):
+        for one in whole["families"][kind]:
+            return Family(kind, **one), str(whole["old_ward"]["successors"]["code_list_version"])
+    raise DemoError(
+        f"among {people:,} people there is no couple; begin a nation with more: govbus up --nation --people N"
+    )
 
 
 def take_sample(people: int) -> Sample:
