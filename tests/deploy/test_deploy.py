@@ -141,18 +141,33 @@ def test_kubernetes_knows_every_field_of_the_manifests(version: str) -> None:
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: str(one["metadata"]["name"]))
 def test_pod_starts_and_asks_what_the_command_line_has(workload: dict[str, Any]) -> None:
     for container in containers(workload):
-        if "command" in container:  # a shell, for a step that is taken once
-            verify_command(shlex.split(container["command"][2].partition("exec govbus ")[2]))
-            continue
-        verify_command(container["args"])
-        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-            asked = container[probe].get("exec")
-            if asked:
-                assert asked["command"][0] == "govbus"
-                verify_command(asked["command"][1:])
+        for asked in commands_in(container):
+            verify_command(asked)
+    served = [one for one in containers(workload) if "ports" in one]
+    assert [one for one in served if {"startupProbe", "readinessProbe", "livenessProbe"} <= one.keys()] == served != []
+    for container in served:
         named = {one["name"]: one["containerPort"] for one in container["ports"]}
         told = re.findall(r"--(?:enrol-)?listen=\S+:(\d+)|--metrics=\S+:(\d+)", " ".join(container["args"]))
         assert {int(one or other) for one, other in told} <= set(named.values())
+
+
+def commands_in(container: dict[str, Any]) -> list[list[str]]:
+    """Every `govbus` command of a container, without its name: started, asked by probes, run at its end."""
+    found = []
+    if "command" not in container:
+        found.append(container["args"])
+    elif "exec govbus " in (text := container["command"][-1]):  # a shell, for a step that is taken once
+        found.append(shlex.split(text.partition("exec govbus ")[2]))
+    hooks = [container.get(name, {}) for name in ("startupProbe", "readinessProbe", "livenessProbe")]
+    hooks += container.get("lifecycle", {}).values()
+    asked = [one["exec"]["command"] for one in hooks if "exec" in one]
+    return found + [command[1:] for command in asked if command[0] == "govbus"]
+
+
+def test_every_kind_of_command_in_a_pod_is_looked_at() -> None:
+    (broker,) = [one for one in WORKLOADS if one["metadata"]["name"] == "broker-2"]
+    found = [command[:2] for container in containers(broker) for command in commands_in(container)]
+    assert found == [["enrol", "/var/lib/govbus/home"], ["broker", "keep"], ["broker", "drain"]]
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: str(one["metadata"]["name"]))
