@@ -28,10 +28,12 @@ from bus.cli.call_contract import GET_CONTRACT, MethodName, contract_in, directo
 from bus.cli.call_describe import proto_of, template_of
 from bus.cli.call_json import json_of, parse_body, show_json
 from bus.cli.call_result import Outcome, tell
+from bus.cli.call_trace import spans_of
 from bus.cli.output import Unable, echo_json, error_lines, print_table
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.exchange.channel import ChannelView
 from bus.exchange.evidence import CallEvidence
+from bus.exchange.otlp import Exported
 from bus.exchange.tls import TlsError
 from bus.up.report import iso
 
@@ -53,6 +55,7 @@ class _Asked:
     official: str | None
     timeout: float
     descriptor_set: Path | None
+    exported: Exported
     evidence: list[CallEvidence] = field(default_factory=list)
 
     def using(self, channel: ChannelView, purpose: str, provider: str, grant: str) -> ChannelView:
@@ -90,7 +93,8 @@ def call(
 ) -> None:
     """Call a method with JSON. Exit codes: 1 error of the provider, 2 nothing was asked, 3 the bus refused."""
     with error_lines(), _unusable_homes():
-        caller = caller_at(home_of(home, layout_of(state), as_))
+        layout = layout_of(state)
+        caller = caller_at(home_of(home, layout, as_))
         if list_:
             _list(newest(caller), as_json)
             return
@@ -98,28 +102,25 @@ def call(
             raise Unable("name a method as package.Service/Method; see --list")
         name = MethodName(method)
         config = caller.config
-        asked = _Asked(
-            caller=caller,
-            purpose=purpose or config.purpose,
-            case_id=case or config.case_id or f"call-{secrets.token_hex(6)}",
-            official=official,
-            timeout=timeout or config.timeout_ms / 1000,
-            descriptor_set=descriptor_set,
-        )
-        try:
-            if describe:
-                _describe(_permitted(asked, lambda: asyncio.run(_find(asked, name))), as_json)
-                return
-            text = _text(body)
-            chosen = _permitted(
-                asked, lambda: choose(asked.caller.permitted(), name.path, asked.purpose, provider, grant)
+        with spans_of(layout, caller) as exported:
+            asked = _Asked(
+                caller=caller,
+                purpose=purpose or config.purpose,
+                case_id=case or config.case_id or f"call-{secrets.token_hex(6)}",
+                official=official,
+                timeout=timeout or config.timeout_ms / 1000,
+                descriptor_set=descriptor_set,
+                exported=exported,
             )
-            found = _permitted(asked, lambda: asyncio.run(_find(asked, name)))
-            outcome = asyncio.run(_call(asked, found, chosen, text, as_json))
-        except KeyboardInterrupt:
-            typer.echo("govbus: interrupted; the provider may have acted", err=True)
-            raise typer.Exit(_INTERRUPTED) from None
-        raise typer.Exit(tell(outcome, asked.caller, evidence, as_json))
+            with _interrupted():
+                if describe:
+                    _describe(_permitted(asked, lambda: asyncio.run(_find(asked, name))), as_json)
+                    return
+                text = _text(body)
+                chosen = _permitted(asked, lambda: choose(asked.caller, name.path, asked.purpose, provider, grant))
+                found = _permitted(asked, lambda: asyncio.run(_find(asked, name)))
+                outcome = asyncio.run(_call(asked, found, chosen, text, as_json))
+            raise typer.Exit(tell(outcome, asked.caller, evidence, as_json))
 
 
 def _permitted(asked: _Asked, work: Callable[[], _T]) -> _T:
@@ -132,6 +133,16 @@ def _permitted(asked: _Asked, work: Callable[[], _T]) -> _T:
         if asked.caller.view.version == version:
             raise
         return work()
+
+
+@contextmanager
+def _interrupted() -> Iterator[None]:
+    """Ctrl-C ends the command with the status of one."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("govbus: interrupted; the provider may have acted", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 @contextmanager
@@ -213,6 +224,7 @@ async def _find(asked: _Asked, name: MethodName) -> MethodDescriptor:
         with _waiting():
             answer = await ask(directory_pb2.GetContractRequest(service=name.service), timeout=asked.timeout)
     asked.evidence.clear()
+    asked.exported.trace_id = None
     return contract_in(answer.file_descriptor_set, name, "what the directory keeps")
 
 
@@ -229,7 +241,8 @@ async def _call(asked: _Asked, method: MethodDescriptor, chosen: tuple[str, str]
             outcome = replace(outcome, error=error)
         milliseconds = (time.monotonic() - began) * 1000
     last = asked.evidence[-1] if asked.evidence else outcome.error and outcome.error.evidence
-    return replace(outcome, evidence=last or None, milliseconds=milliseconds)
+    trace_id = asked.exported.trace_id
+    return replace(outcome, evidence=last or None, milliseconds=milliseconds, trace_id=trace_id, provider=chosen[0])
 
 
 async def _answers(

@@ -22,6 +22,7 @@ from bus.exchange.signing_key import SigningKeyFile
 from bus.exchange.trust import SnapshotFile, SnapshotView
 from bus.up.clock import now_ms
 from bus.up.layout import Layout
+from bus.up.report_parts import iso
 from native.snapshot import SnapshotError
 from pki.errors import ProfileError
 from pki.identity import IdentityError, SubsystemId, parse_spiffe_id
@@ -82,6 +83,14 @@ class Caller:
             for method in grant.methods
         ]
         return sorted(found, key=lambda one: (one.method, one.provider, one.grant))
+
+    def coming(self, method: str) -> list[tuple[str, int]]:
+        """Grants for a method that are not in force yet: their ids, and when they begin."""
+        several = self.view.grants_of(self.config.identity.spiffe_id)
+        at_ms = now_ms()
+        return [
+            (one.grant_id, one.not_before_ms) for one in several if method in one.methods and at_ms < one.not_before_ms
+        ]
 
     def key_starts_ms(self) -> int | None:
         """When its signing key starts, as its snapshot has it; None for a key that has, or that is not in there."""
@@ -150,15 +159,15 @@ def newest(caller: Caller) -> Caller:
     return replace(caller, view=snapshot.current)
 
 
-def choose(
-    permitted: Sequence[Permitted], method: str, purpose: str, provider: str | None, grant: str | None
-) -> tuple[str, str]:
-    """(provider's path, grant id); Unable says what there is to choose between."""
+def choose(caller: Caller, method: str, purpose: str, provider: str | None, grant: str | None) -> tuple[str, str]:
+    """(provider's path, grant id); Unable says what there is to choose between, or what of it fits none."""
     if provider is not None and grant is not None:
         return provider, grant  # told both, there is nothing to choose; whether they fit is the gate's answer
-    of_method = [one for one in permitted if one.method == method]
+    of_method = [one for one in caller.permitted() if one.method == method]
     if not of_method:
-        raise NotPermitted(f"no grant in force lets this subsystem call {method[1:]}; see --list, or ask for a grant")
+        coming = [f"{name} begins at {iso(start)}" for name, start in caller.coming(method)]
+        said = f"{', '.join(coming)}; call again then" if coming else "see --list, or ask for a grant"
+        raise NotPermitted(f"no grant in force lets this subsystem call {method[1:]}; {said}")
     fitting = [
         one
         for one in of_method
@@ -170,7 +179,17 @@ def choose(
         said = " or ".join(f"--provider {one.provider} --grant {one.grant}" for one in fitting)
         raise Unable(f"{len(fitting)} grants fit; say which: {said}")
     said = "; ".join(f"--purpose {' or '.join(one.purposes)} for {one.provider} by {one.grant}" for one in of_method)
-    raise NotPermitted(f"no grant fits what was said; there is {said}")
+    raise NotPermitted(f"no grant fits {_unfit(of_method, purpose, provider, grant)}; there is {said}")
+
+
+def _unfit(of_method: Sequence[Permitted], purpose: str, provider: str | None, grant: str | None) -> str:
+    """What of the things said none of the grants for the method has."""
+    found = [] if any(purpose in one.purposes for one in of_method) else [f"the purpose {purpose or '(none was said)'}"]
+    if provider not in (None, *(one.provider for one in of_method)):
+        found.append(f"the provider {provider}")
+    if grant not in (None, *(one.grant for one in of_method)):
+        found.append(f"the name {grant}")
+    return " and ".join(found) or "all that was said at once"
 
 
 def provider_identity(caller: Caller, path: str) -> str:

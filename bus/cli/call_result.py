@@ -16,7 +16,7 @@ import typer
 from bus.exchange import snapshot_as_of  # isort: skip - before gRPC
 from bus.exchange.errors import CallError, ProviderError, RefusedLocally  # isort: skip - before gRPC
 
-from bus.cli.call_caller import Caller, starts_in
+from bus.cli.call_caller import Caller, newest, starts_in
 from bus.cli.call_json import show_json
 from bus.cli.output import NEGATIVE, echo_json
 from bus.edge.policy_pem import parse_signing_key_pem
@@ -46,6 +46,10 @@ class Outcome:
     error: CallError | None
     evidence: CallEvidence | None
     milliseconds: float
+    trace_id: str | None = None
+    """Where its spans go somewhere, 32 hex digits."""
+    provider: str = ""
+    """Whom it was for, by path."""
 
 
 def tell(outcome: Outcome, caller: Caller, evidence: Path | None, as_json: bool) -> int:
@@ -55,9 +59,12 @@ def tell(outcome: Outcome, caller: Caller, evidence: Path | None, as_json: bool)
         echo_json(_document(outcome, rests_on, caller))
     elif outcome.error is None and not outcome.stream:  # a stream's answers were printed as they came
         typer.echo(show_json(outcome.answers[0]))
+    if outcome.trace_id is not None and not as_json:
+        typer.echo(_found_by(outcome), err=True)
     if outcome.error is None:
         return 0
-    typer.echo(f"govbus: {_line(outcome.error, outcome)}{_start(outcome.error, caller)}", err=True)
+    hints = f"{_start(outcome.error, caller)}{_suspended(outcome, caller)}"
+    typer.echo(f"govbus: {_line(outcome.error, outcome)}{hints}", err=True)
     return NEGATIVE if isinstance(outcome.error, ProviderError) else REFUSED
 
 
@@ -70,10 +77,17 @@ def _document(outcome: Outcome, rests_on: dict[str, Any] | None, caller: Caller)
         "call": _call(evidence) if evidence else None,
         "receipt": _receipt(evidence) if evidence and evidence.receipt else None,
         "evidence": rests_on,
+        "trace_id": outcome.trace_id,
     }
     if outcome.stream:
         return found | {"answers": outcome.answers, "sealed": error is None or isinstance(error, ProviderError)}
     return found | {"answer": outcome.answers[0] if outcome.answers else None}
+
+
+def _found_by(outcome: Outcome) -> str:
+    """For whoever wants to follow the call."""
+    named = _call(outcome.evidence)["request_id"] if outcome.evidence else outcome.error and outcome.error.request_id
+    return f"trace {outcome.trace_id}" + (f", govbus explain {named}" if named else "")
 
 
 def _error(error: CallError, caller: Caller) -> dict[str, Any]:
@@ -111,6 +125,16 @@ def _start(error: CallError, caller: Caller) -> str:
     if starts_ms is None:
         return ""
     return f" This home's key starts at {iso(starts_ms)}, in {starts_in(starts_ms)} s."
+
+
+def _suspended(outcome: Outcome, caller: Caller) -> str:
+    """That the provider is suspended, where the caller's own policy says so; the gate tells nobody (protocol.md 5)."""
+    error = outcome.error
+    if error is None or error.reason is not Reason.NO_GRANT:
+        return ""
+    if any(one.provider == outcome.provider and not one.provider_active for one in newest(caller).permitted()):
+        return f" {outcome.provider} is suspended, by this home's policy; ask the operator."
+    return ""
 
 
 def _coming(error: CallError, caller: Caller) -> int | None:

@@ -23,6 +23,7 @@ from bus.exchange import ConfigError, connect  # isort: skip - before gRPC
 from grpc import aio
 
 from bus.cli.call_caller import Caller, caller_at, home_of, provider_identity
+from bus.cli.call_trace import spans_of
 from bus.cli.contract_fetch import callable_services, fetch_contracts
 from bus.cli.output import Unable, echo_json, error_lines
 from bus.cli.proxy_reflection import reflect
@@ -62,7 +63,8 @@ def proxy(
     """Sign for local tools until Ctrl-C: plain gRPC in, the bus out. Metadata says purpose, case and the like."""
     with error_lines():
         try:
-            caller = caller_at(home_of(home, layout_of(state), as_))
+            layout = layout_of(state)
+            caller = caller_at(home_of(home, layout, as_))
             usual = {
                 "purpose": purpose,
                 "case_id": case,
@@ -73,7 +75,8 @@ def proxy(
             said = {name: value for name, value in usual.items() if value is not None}
             address = _loopback(listen) if socket_ is None else f"unix:{_free_socket(socket_)}"
             image = descriptor_set.read_bytes() if descriptor_set else None
-            asyncio.run(_run(caller, said, address, image, as_json))
+            with spans_of(layout, caller):
+                asyncio.run(_run(caller, said, address, image, as_json))
         except (ConfigError, TlsError) as error:
             raise Unable(str(error)) from error
 

@@ -54,13 +54,14 @@ class ChannelView(_Base):
         grant_id: str | None = None,
         idempotency_key: str | None = None,
         on_evidence: Callable[[CallEvidence], None] | None = None,
+        untraced: bool | None = None,
     ) -> "ChannelView":
         """This channel, with these said for every call through what is returned; None leaves a thing as it is.
 
         An idempotency key is for one effect: make a view for each. `on_evidence` is told everything of each attempt
-        that was answered, errors included.
+        that was answered, errors included. `untraced` calls are in no trace, at the broker and the provider either.
         """
-        said = CallOptions(purpose, case_id, official, provider, grant_id, idempotency_key, on_evidence)
+        said = CallOptions(purpose, case_id, official, provider, grant_id, idempotency_key, on_evidence, untraced)
         return ChannelView(self._runtime, said.over(self._options))
 
     def answers_with_stream(self, method: str) -> bool:
@@ -172,7 +173,8 @@ class _Method(Generic[_Request, _Answer]):
                 " say purpose, case and official with channel.using(...)"
             )
         options = self._options.over(current_options())
-        span = telemetry.client_span(self._method, options.provider or "")
+        made = telemetry.untraced_span if options.untraced else telemetry.client_span
+        span = made(self._method, options.provider or "")
         try:
             prepared = self._runtime.prepare(self._method, self._serialize(request), options, timeout)
         except CallError as error:

@@ -29,6 +29,8 @@ class CallOptions:
     grant_id: str | None = None
     idempotency_key: str | None = None
     on_evidence: "Callable[[CallEvidence], None] | None" = None
+    untraced: bool | None = None
+    """In no trace, at nobody's: a question that waits for minutes says nothing by its length."""
 
     def over(self, wider: "CallOptions") -> "CallOptions":
         """These, and where nothing is said here, what `wider` says."""

@@ -9,6 +9,7 @@
 4. A call by a key or a grant that this policy does not know asks at once, at most every second, and whoever else needs
    the answer waits for the same one.
 5. A failure is told and tried again, ever more seldom, each by a random pause of its own.
+6. The questions are in no trace: most of them wait for minutes and bring nothing. Taking up a new policy is a span.
 
 It runs on a thread and a connection of its own. Endpoints come to brokers only, and before the snapshot. Evidence needs
 a snapshot as of a certain version: `snapshot_as_of`, by a call of its own, which replaces nothing.
@@ -27,6 +28,7 @@ from typing import Any, Final
 from cryptography import x509
 from govbus.registry.v1 import renewal_pb2 as pb
 
+from bus.exchange import telemetry
 from bus.exchange.config import ClientConfig, ConfigError, Identity
 from bus.exchange.errors import CallError
 from bus.exchange.own_calls import own_channel, own_config
@@ -157,7 +159,7 @@ class SnapshotFetcher:
     async def _take(self, channel: Any, wait_ms: int, *, verified: bool) -> bool:
         """Ask through `channel`, whose answers are `verified` or not, and take what is new; True for a new version."""
         # Without an idempotency key: what is answered here is never to be answered again from a store.
-        get = channel.using(idempotency_key="").unary_unary(
+        get = channel.using(idempotency_key="", untraced=True).unary_unary(  # 6
             GET_SNAPSHOT, pb.GetSnapshotRequest.SerializeToString, pb.GetSnapshotResponse.FromString
         )
         first: pb.GetSnapshotResponse = await get(self._known(wait_ms), timeout=wait_ms / 1000 + _CALL_S)
@@ -168,8 +170,9 @@ class SnapshotFetcher:
             write_atomic(self._endpoints, first.endpoints)
         if not data:
             return bool(first.trust_bundle or first.endpoints)
-        before = self._snapshot.current.version
-        return self._snapshot.offer(data).version != before
+        with telemetry.policy_span(first.version):
+            before = self._snapshot.current.version
+            return self._snapshot.offer(data).version != before
 
     def _known(self, wait_ms: int) -> pb.GetSnapshotRequest:
         return pb.GetSnapshotRequest(

@@ -7,6 +7,9 @@ OTEL_METRICS_EXPORTER=prometheus has the metrics scraped instead, at OTEL_EXPORT
 9464); `otlp,prometheus` does both.
 
 A collector that is away costs spans, never a call: exporting happens on threads of its own from bounded queues.
+
+`export_telemetry` is for a program that stays; `export_spans` for a command that makes a call and ends, which its
+instance may have told where to.
 """
 
 from __future__ import annotations
@@ -17,17 +20,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import metrics, trace
 
 from bus.exchange.config import ConfigError
+from bus.exchange.telemetry import recording_with
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import Metric, MetricExporter, MetricReader
     from opentelemetry.sdk.resources import Resource
 
-__all__ = ["export_telemetry"]
+__all__ = ["Exported", "export_spans", "export_telemetry"]
 
 Further = Callable[[], "list[Metric]"]
 """What else is measured, asked whenever somebody collects, on any thread."""
@@ -46,6 +51,8 @@ _PROMETHEUS_HOST: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
 _PROMETHEUS_PORT: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
 
 _LAST_S: Final = 2.0
+_COMMAND_LAST_S: Final = 1.0
+"""A person waits for a command's end."""
 
 
 @contextmanager
@@ -74,6 +81,42 @@ def export_telemetry(
         yield
 
 
+@dataclass(slots=True)
+class Exported:
+    """What a command's spans are of."""
+
+    trace_id: str | None = None
+    """Of the call that began last, 32 hex digits; None while there is none, or none that is recorded."""
+
+
+@contextmanager
+def export_spans(service: str, *, collector: str | None = None) -> Iterator[Exported]:
+    """For the block: the spans of this process's calls go where OTEL_* say, else to `collector`, host:port.
+
+    Nowhere without either. At the end they are sent, within a second. ConfigError as export_telemetry.
+    """
+    exported = Exported()
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or not (collector or _is_set(_TRACES)):
+        yield exported
+        return
+    from bus.exchange.otlp_spans import make_spans
+
+    if _is_set(_TRACES):
+        _verify_protocols()
+        collector = None
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+
+    def begun(trace_id: str) -> None:
+        exported.trace_id = trace_id
+
+    provider, give_up = make_spans(_resource(service), collector, begun)
+    try:
+        with recording_with(provider):
+            yield exported
+    finally:
+        _end(provider.shutdown, give_up, _COMMAND_LAST_S)
+
+
 def _is_set(name: str) -> bool:
     return bool(os.environ.get(_ENDPOINT) or os.environ.get(name))
 
@@ -99,15 +142,11 @@ def _verify_protocols() -> None:
 
 
 def _export_spans(service: str) -> Callable[[], None]:
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from bus.exchange.otlp_spans import make_spans
 
-    exporter = OTLPSpanExporter()
-    provider = TracerProvider(resource=_resource(service), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
+    provider, give_up = make_spans(_resource(service))
     trace.set_tracer_provider(provider)
-    return lambda: _end(provider.shutdown, exporter.shutdown)
+    return lambda: _end(provider.shutdown, give_up)
 
 
 def _export_metrics(
@@ -173,9 +212,9 @@ def _joined(exporter: MetricExporter, resource: Resource, further: Further) -> M
     return Joined()
 
 
-def _end(end: Callable[[], None], give_up: Callable[[], None]) -> None:
-    """Send what is queued, for no longer than _LAST_S: the exporter alone would try for its whole timeout."""
-    limit = threading.Timer(_LAST_S, give_up)
+def _end(end: Callable[[], None], give_up: Callable[[], None], seconds: float = _LAST_S) -> None:
+    """Send what is queued, for no longer than this: the exporter alone would try for its whole timeout."""
+    limit = threading.Timer(seconds, give_up)
     limit.start()
     try:
         end()

@@ -4,18 +4,29 @@ Only `traceparent` travels (the gate removes everything else, baggage included).
 subsystems and reasons: never a purpose's subject, a case, an official or a message.
 """
 
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import Token
 from typing import Final
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from bus.exchange.reasons import Reason
 
-__all__ = ["client_span", "count_refusal", "record_batch", "refuse_span", "server_span", "traceparent_of"]
+__all__ = [
+    "client_span",
+    "count_refusal",
+    "record_batch",
+    "recording_with",
+    "refuse_span",
+    "server_span",
+    "traceparent_of",
+    "untraced_span",
+]
 
 SCOPE: Final = "govbus.exchange"
 TRACEPARENT: Final = "traceparent"
@@ -72,6 +83,32 @@ def record_call(side: str, method: str, code: str, seconds: float) -> None:
 def client_span(method: str, provider: str) -> Span:
     """The span of one call of this client, retries included."""
     return _tracer.start_span(method[1:], kind=SpanKind.CLIENT, attributes=_attributes(method, provider))
+
+
+def untraced_span(method: str, provider: str) -> Span:
+    """In the place of client_span: recorded nowhere, and telling the broker and the provider the same (W3C: flag 00).
+
+    Without it the broker would begin a trace of its own.
+    """
+    trace_id, span_id = random.getrandbits(128) | 1, random.getrandbits(64) | 1
+    return NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=False))
+
+
+def policy_span(version: int) -> Span:
+    """Of taking up a policy that came; by itself, since nobody's call waits for it."""
+    told = {"govbus.policy.version": version}
+    return _tracer.start_span("govbus.policy.taken", context=_ROOT, attributes=told, record_exception=False)
+
+
+@contextmanager
+def recording_with(provider: TracerProvider) -> Iterator[None]:
+    """Have `provider` make this process's spans of calls for the block; OpenTelemetry's own is set once for ever."""
+    global _tracer
+    before, _tracer = _tracer, provider.get_tracer(SCOPE)
+    try:
+        yield
+    finally:
+        _tracer = before
 
 
 def server_span(method: str, provider: str, traceparent: str | None) -> Span:

@@ -186,6 +186,26 @@ def test_only_grant_that_fits_is_taken_and_several_are_named(calls: Calls) -> No
     assert "no grant in force" in calls.refused("vn.population.v1.PopulationService/GetPerson")
 
 
+def test_what_does_not_fit_is_named(calls: Calls) -> None:
+    body = json.dumps(ASK)
+    assert "no grant fits the purpose tax.audit; there is" in calls.refused(RESOLVE, body, purpose="tax.audit")
+    assert f"no grant fits the provider {NOBODY}; " in calls.refused(RESOLVE, body, "--provider", NOBODY)
+    assert "no grant fits the name grant-9; " in calls.refused(RESOLVE, body, "--grant", "grant-9")
+    together = calls.refused(RESOLVE, body, "--grant", "grant-3")  # that purpose by another grant
+    assert "no grant fits all that was said at once; " in together
+
+
+def test_collector_that_is_away_costs_spans_and_neither_answer_nor_status(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert calls.json(GET, json.dumps(ASK))["trace_id"] is None  # nobody said where to
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    told = calls.json(GET, json.dumps(ASK))
+    assert (told["status"], len(bytes.fromhex(told["trace_id"]))) == ("OK", 16)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    assert "set it to grpc, or unset it" in calls.refused(GET, json.dumps(ASK))
+
+
 def test_list_shows_what_may_be_called_now(calls: Calls) -> None:
     found = calls.commands.json("call", "--as", CALLER, "--list")
     assert {(one["method"], one["grant"]) for one in found} == {

@@ -1,11 +1,14 @@
 """Enrolment as two people do it: the operator issues a token, the newcomer enrols with it, each with one command."""
 
+import re
 import time
 from pathlib import Path
+from typing import Any
 
 from bus.exchange import connect_blocking, load_client_config  # isort: skip - before gRPC
 
 from govbus.registry.v1 import directory_pb2, directory_pb2_grpc
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.bus.cli.conftest import Collector, Commands
 from tests.support.nation import echo_contract
@@ -47,25 +50,34 @@ def test_newcomer_joins_by_token_and_calls_through_the_bus(
         found = stub.ListSubsystems(directory_pb2.ListSubsystemsRequest(member="gov/moh"), timeout=20)
     assert [one.path for one in found.subsystems] == [NEWCOMER]
     verify_traced(collector[1])
-    call_by_command(instance, tmp_path)
+    call_by_command(instance, collector[1], tmp_path)
 
 
 def verify_traced(received: Collector) -> None:
     """`up --otlp`: the broker's span of that call, and the registry's below it, reached the collector."""
-    until = time.monotonic() + 60
-    method = f"{DIRECTORY}/ListSubsystems"
-    while not (received.of("govbus-broker", method) and received.of("govbus-registry", method)):
-        assert time.monotonic() < until, {name for name, _ in received.spans}
-        time.sleep(0.1)
-    (broker,), (registry,) = received.of("govbus-broker", method), received.of("govbus-registry", method)
+    ((broker, registry),) = both_sides(received, f"{DIRECTORY}/ListSubsystems", 1)
     assert (registry.trace_id, registry.parent_span_id) == (broker.trace_id, broker.span_id)
 
 
-def call_by_command(instance: Commands, folder: Path) -> None:
+def both_sides(received: Collector, method: str, calls: int) -> list[tuple[Span, Span]]:
+    """The spans of broker and registry, by call in the order of their arrival at the broker, once they are there."""
+    until = time.monotonic() + 60
+    while min(len(received.of(name, method)) for name in ("govbus-broker", "govbus-registry")) < calls:
+        assert time.monotonic() < until, {name for name, _ in received.spans}
+        time.sleep(0.1)
+    below = {span.parent_span_id: span for span in received.of("govbus-registry", method)}
+    brokers = sorted(received.of("govbus-broker", method), key=lambda span: span.start_time_unix_nano)
+    return [(span, below[span.span_id]) for span in brokers]
+
+
+def call_by_command(instance: Commands, received: Collector, folder: Path) -> None:
     """The same by `govbus call`, with a contract and a grant that came after the newcomer."""
     said = ("call", "--home", folder / "first", "--purpose", "directory")
     told = instance.json(*said, f"{DIRECTORY}/ListSubsystems", '{"member": "gov/moh"}')
     assert [one["path"] for one in told["answer"]["subsystems"]] == [NEWCOMER]
+    verify_its_trace(received, told)
+    done = instance.run(*said, f"{DIRECTORY}/ListSubsystems", '{"member": "gov/moh"}')
+    assert re.search(r"^trace [0-9a-f]{32}, govbus explain [0-9a-f]{32}$", done.stderr, re.MULTILINE), done.stderr
     (folder / "echo.binpb").write_bytes(echo_contract())
     instance.run("service", "add", folder / "echo.binpb", *WHY)
     assert instance.json(*said, "--describe", "test.v1.EchoService/Say")["request"] == {"text": ""}
@@ -90,11 +102,27 @@ def call_by_command(instance: Commands, folder: Path) -> None:
     explain_suspended(instance, [*said[:3], "--purpose", "echo", "--provider", "gov/moh/echo", "--grant", "moh-echoes"])
 
 
+def verify_its_trace(received: Collector, told: dict[str, Any]) -> None:
+    """Client, broker, registry; sent before the command ended, to where its instance was told to. No question for a
+    policy is in a trace: the newcomer has asked for several by now."""
+    (client,) = received.of(NEWCOMER, f"{DIRECTORY}/ListSubsystems")
+    assert client.trace_id.hex() == told["trace_id"]
+    assert (client.kind, client.parent_span_id) == (Span.SpanKind.SPAN_KIND_CLIENT, b"")
+    *_, (broker, registry) = both_sides(received, f"{DIRECTORY}/ListSubsystems", 2)
+    assert client.trace_id == broker.trace_id == registry.trace_id
+    assert (broker.parent_span_id, registry.parent_span_id) == (client.span_id, broker.span_id)
+    named = {one.key: one.value.string_value for one in client.attributes}["govbus.request_id"]
+    assert named == told["call"]["request_id"]
+    assert [one for one in received.spans if "GetSnapshot" in f"{one[1].name} {one[1].attributes}"] == []
+
+
 def explain_suspended(instance: Commands, said: list[object]) -> None:
     """The caller learns NO_GRANT alone; the operator is told what the registry knew at that time, also afterwards."""
     instance.run("subsystem", "suspend", "gov/moh/echo", *WHY)
     refused = instance.json(*said, "test.v1.EchoService/Say", status=3)
     assert refused["error"]["reason"] == "NO_GRANT"
+    said_to_caller = instance.run(*said, "test.v1.EchoService/Say", status=3).stderr
+    assert "gov/moh/echo is suspended, by this home's policy; ask the operator" in said_to_caller
     instance.run("subsystem", "resume", "gov/moh/echo", *WHY)  # at once: a refusal is dated when it was decided
     found = instance.json("explain", refused["error"]["request_id"])
     (told,) = [one for one in found["life"] if one["what"] == "refused it: NO_GRANT"]
