@@ -12,6 +12,7 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from benchmarks.world import World
 from bus.engines.postgres_database import Database
@@ -111,5 +112,19 @@ def _point(random_: random.Random) -> tuple[bytes, bytes]:
     )
 
 
-_CONTRACT = b"the contract of strangers is never read"
+def _contract() -> bytes:
+    """What all strangers speak: a package, a file and a service each."""
+    image = FileDescriptorSet()
+    for number in range(_SERVICES):
+        package, _, name = _service(number).rpartition(".")
+        file = image.file.add(name=f"{package.replace('.', '/')}/record.proto", package=package, syntax="proto3")
+        file.message_type.add(name="Record")
+        declared = file.service.add(name=name)
+        for method in range(_METHODS):
+            record = f".{package}.Record"
+            declared.method.add(name=f"Method{method}", input_type=record, output_type=record)
+    return image.SerializeToString(deterministic=True)
+
+
+_CONTRACT = _contract()
 _IMAGE = sha256(_CONTRACT).digest()

@@ -15,6 +15,7 @@ __all__ = ["contract_changes"]
 def contract_changes(state: RegistryState, image: bytes) -> tuple[list[Change], dict[bytes, bytes]]:
     """What Registry.record takes: changes, and the image by its digest. Both empty if all is registered so already.
 
+    Or was before: a provider that is not upgraded yet serves the earlier form, and nothing changes for anybody.
     Refusal(MALFORMED) when `image` declares no service.
     """
     try:
@@ -30,6 +31,6 @@ def contract_changes(state: RegistryState, image: bytes) -> tuple[list[Change], 
         known = state.services.get(service)
         if known is None:
             changes.append(ServiceRegistered(service, digest, tuple(methods)))
-        elif (known.image, known.methods) != (digest, tuple(methods)):
+        elif (known.image, known.methods) != (digest, tuple(methods)) and digest not in known.former:
             changes.append(ServiceRevised(service, digest, tuple(methods)))
     return changes, {digest: image} if changes else {}

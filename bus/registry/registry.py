@@ -6,8 +6,10 @@ appended. A state is a value: whoever got one keeps it unchanged.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bus.registry.change import Change, KeyClaim
 from bus.registry.checkpoint import load_checkpoint, store_checkpoint
@@ -18,9 +20,14 @@ from bus.registry.refusal import Refusal, RefusalReason
 from bus.registry.state import RegistryState
 from bus.registry.store import EventStore
 
+if TYPE_CHECKING:
+    from bus.registry.contract_door import ContractDoor, Judged
+
 __all__ = ["Registry"]
 
 _END = 2**63 - 1
+_JUDGEMENTS = 5
+"""How often contracts are judged, each time because others changed meanwhile."""
 
 
 class Registry:
@@ -42,13 +49,19 @@ class Registry:
         Refusal says which rule they break; DatabaseUnavailable, that nothing was recorded (its ConnectionLost: that it
         is not known). `files` holds by digest what the changes name.
         """
+        attached = _attached(changes, files or {})
         newest = self._newest if self._newest.position else self.state()  # a whole log is not read under its lock
-        with self._store.appending() as log:
-            newest = _follow(newest, log.events(_anchor(newest)))
-            proposal = propose(newest, changes, act, self._clock_ms())
-            log.append(proposal.stored, _claims(proposal), _attached(changes, files or {}))
-        self._keep(proposal.after)
-        return proposal.events
+        for _ in range(_JUDGEMENTS):
+            judged = self._judged(newest, changes, attached)
+            with self._store.appending() as log:
+                newest = _follow(newest, log.events(_anchor(newest)))
+                if judged is not None and not judged.holds(newest):
+                    continue
+                proposal = propose(newest, changes, act, self._clock_ms())
+                log.append(proposal.stored, _claims(proposal), attached)
+            self._keep(proposal.after)
+            return proposal.events
+        raise Refusal(RefusalReason.CONTRACT_UNCOMPARED, "others register contracts all the time; try again")
 
     @property
     def newest(self) -> RegistryState:
@@ -107,6 +120,17 @@ class Registry:
     def positions(self, seconds: float = 5.0) -> Iterator[int]:
         """The last position now and whenever it moves, at least every `seconds`; ends with DatabaseUnavailable."""
         return self._store.positions(seconds)
+
+    def _judged(self, state: RegistryState, changes: Sequence[Change], files: Mapping[bytes, bytes]) -> "Judged | None":
+        """By which contracts those of `changes` were judged; None where there are none. Refusal."""
+        return self.contracts.judge(state, changes, files) if files else None
+
+    @cached_property
+    def contracts(self) -> "ContractDoor":
+        """What judges contracts by those that are registered."""
+        from bus.registry.contract_door import ContractDoor  # protobuf, which few changes need
+
+        return ContractDoor(self.attachment)
 
     def _place(self, position: int) -> RegistryState:
         """Where to read on, and nothing of what holds there: a page of a long log costs the page. As state_at."""

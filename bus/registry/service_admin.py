@@ -20,6 +20,7 @@ from bus.exchange import Reason, govbus_call
 from bus.registry.change import Change
 from bus.registry.clock import ClockSetBack
 from bus.registry.codec import PayloadError, decode_change, encode_change
+from bus.registry.contract_compare import ContractBreaks
 from bus.registry.enrolment_tokens import TokenIssued, TokenUsed
 from bus.registry.event import Event
 from bus.registry.fold import Act
@@ -63,6 +64,8 @@ class Admin(rpc.AdminServiceServicer):
             refuse(context, Reason.CHANGE_REFUSED, {"rule": "not-by-admin"})
         try:
             events = await asyncio.to_thread(self._record, changes, act, tuple(request.files))
+        except ContractBreaks as refusal:
+            refuse(context, Reason.CONTRACT_BREAKING, _first_of(refusal))
         except Refusal as refusal:
             refuse(context, Reason.CHANGE_REFUSED, {"rule": refusal.reason.value})
         return pb.RecordChangesResponse(log_position=events[-1].position, log_head=events[-1].hash)
@@ -88,6 +91,12 @@ def _change(found: pb.Change) -> Change:
     if encode_change(change) != found.payload:
         raise PayloadError("not canonical")
     return change
+
+
+def _first_of(refusal: ContractBreaks) -> dict[str, str]:
+    """The first break, in buf's terms, and how many there are."""
+    first = refusal.breaks[0]
+    return {"file": first.file, "rule": first.rule, "element": first.element, "breaks": str(len(refusal.breaks))}
 
 
 def _event(event: Event) -> pb.Event:

@@ -1,7 +1,7 @@
 """Changes: contracts that are registered, and who offers them. Several subsystems may offer one service.
 
 The contract's FileDescriptorSet is stored beside the event that names its digest. A revision may add methods; what
-clients have been granted stays as it was. Whether messages are compatible is judged before, on descriptor images.
+clients have been granted stays as it was. Whether messages are compatible is judged before: bus.registry.contract_door.
 """
 
 from dataclasses import dataclass, replace
@@ -63,6 +63,10 @@ class ServiceRevised(Change):
         found = _service(draft, self.service)
         if (found.image, found.methods) == (self.image, self.methods):
             raise Refusal(RefusalReason.NO_CHANGE, f"{self.service} is registered in this form already")
+        if self.image in found.former:
+            raise Refusal(
+                RefusalReason.NO_CHANGE, f"{self.service} was registered in this form before, and in a later one since"
+            )
         kinds = {method.path: method.kind for method in self.methods}
         for former in found.methods:
             if kinds.get(former.path) != former.kind:
@@ -132,7 +136,9 @@ def _service(draft: Draft, service: str) -> ServiceEntry:
 
 
 def _put(draft: Draft, service: str, image: bytes, methods: tuple[Method, ...]) -> None:
-    draft.services.put(service, ServiceEntry(image, methods))
+    found = draft.services.get(service)
+    had = dict.fromkeys((*found.former, found.image)) if found else {}
+    draft.services.put(service, ServiceEntry(image, methods, tuple(one for one in had if one != image)))
     for method in methods:
         draft.methods.put(method.path, method)
 

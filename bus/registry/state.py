@@ -106,6 +106,8 @@ class ServiceEntry:
 
     image: bytes
     methods: tuple[Method, ...]
+    former: tuple[bytes, ...] = ()
+    """Images that it had before, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,17 +16,33 @@ from bus.registry.state import RegistryState
 from bus.registry.subsystems import EndpointsSet, SubsystemAdded
 from native.policy_types import Method, MethodKind
 from pki.keys import encode_spki, generate_private_key, signing_key_id
+from tests.support.contracts import compiled
 
 NOW = 1_795_000_000_000
 HOUR = 3_600_000
 DAY = 24 * HOUR
 ACT = Act("ops:alice", "set up for a test")
-IMAGE = b"a contract's image"
 SERVICE = "vn.population.v1.PopulationService"
 GET = f"/{SERVICE}/GetPerson"
 LIST = f"/{SERVICE}/ListPersons"
 POPULATION, CIVIL, BROKER = "gov/mps/population", "gov/moj/civil-status", "gov/ndc/broker-1"
 ISSUER = hashlib.sha256(b"issuing CA").digest()
+
+
+_TEXT = """
+package vn.population.v1;
+import "vn/options/v1/options.proto";
+message Person {}
+service PopulationService {
+  rpc GetPerson(Person) returns (Person) {
+    option (vn.options.v1.idempotent) = true;
+    option (vn.options.v1.max_lifetime_ms) = 30000;
+  }
+  rpc ListPersons(Person) returns (stream Person);
+"""
+IMAGE = compiled({"vn/population/v1/small.proto": _TEXT + "}"})
+LATER_IMAGE = compiled({"vn/population/v1/small.proto": _TEXT + "rpc More(Person) returns (Person); }"})
+"""IMAGE with a method more."""
 
 
 @cache

@@ -14,7 +14,10 @@ from bus.registry.service_directory import Directory
 from bus.registry.services import ServiceOffered, ServiceRegistered
 from bus.registry.state import SubsystemEntry
 from native.policy_types import Method
-from tests.bus.registry.support import ACT, CIVIL, IMAGE, POPULATION
+from tests.bus.registry.support import ACT, CIVIL, POPULATION
+from tests.support.contracts import compiled
+
+TEXT = "package {}; message Case {{}} service TestService {{ rpc Get(Case) returns (Case); }}"
 
 
 class Walked(dict[str, SubsystemEntry]):
@@ -40,11 +43,13 @@ def counted(registry: Registry) -> Walked:
 
 
 def offer(registry: Registry, several: int) -> None:
-    image = sha256(IMAGE).digest()
-    names = [f"vn.test{number:02}.v1.TestService" for number in range(several)]
+    packages = [f"vn.test{number:02}.v1" for number in range(several)]
+    names = [f"{package}.TestService" for package in packages]
+    contract = compiled({f"{package.replace('.', '/')}/test.proto": TEXT.format(package) for package in packages})
+    image = sha256(contract).digest()
     made = [ServiceRegistered(name, image, (Method(f"/{name}/Get"),)) for name in names]
     offers = [ServiceOffered(path, name) for name in names for path in (POPULATION, CIVIL)]
-    registry.record([*made, *offers], ACT, {image: IMAGE})
+    registry.record([*made, *offers], ACT, {image: contract})
 
 
 def test_a_page_of_services_walks_the_subsystems_once_and_off_the_event_loop(registry: Registry) -> None:

@@ -30,6 +30,7 @@ from tests.bus.registry.support import (
     CIVIL,
     DAY,
     IMAGE,
+    LATER_IMAGE,
     NOW,
     POPULATION,
     SERVICE,
@@ -119,13 +120,12 @@ def test_tls_key_is_known_for_ever_even_after_its_certificate_was_forgotten(regi
 
 def test_contract_is_stored_with_the_event_that_names_it(registry: Registry) -> None:
     assert registry.attachment(service().image) == IMAGE
-    image = b"a newer image"
-    digest = hashlib.sha256(image).digest()
+    digest = hashlib.sha256(LATER_IMAGE).digest()
     revised = ServiceRevised(SERVICE, digest, (*service().methods, Method(f"/{SERVICE}/More")))
-    for files in ({}, {digest: b"another"}, {digest: image, service().image: IMAGE}):
+    for files in ({}, {digest: b"another"}, {digest: LATER_IMAGE, service().image: IMAGE}):
         assert reason(registry, revised, files=files) is RefusalReason.ATTACHMENT
-    registry.record([revised], ACT, {digest: image})
-    assert registry.attachment(digest) == image
+    registry.record([revised], ACT, {digest: LATER_IMAGE})
+    assert registry.attachment(digest) == LATER_IMAGE
     with pytest.raises(KeyError):
         registry.attachment(bytes(32))
 

@@ -54,8 +54,9 @@ class AdminServiceServicer:
     def RecordChanges(self, request, context):
         """May be called by a subsystem that an operator's grant names for exactly this method: whoever holds such a grant is
         an operator. The request must name the operator (`official` of the signed header), who is recorded with the caller.
-        All changes are recorded in one transaction or none: CHANGE_REFUSED names the rule. Not to be sent twice without an
-        idempotency key; a repeated change is refused as a duplicate or as no change.
+        All changes are recorded in one transaction or none: CHANGE_REFUSED names the rule. A contract that would break who
+        relies on a registered one is refused as CONTRACT_BREAKING, with file, rule and element of the first break. Not to be
+        sent twice without an idempotency key; a repeated change is refused as a duplicate or as no change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,8 +36,9 @@ class AdminServiceStub:
     RecordChanges: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RecordChangesRequest, _admin_pb2.RecordChangesResponse]
     """May be called by a subsystem that an operator's grant names for exactly this method: whoever holds such a grant is
     an operator. The request must name the operator (`official` of the signed header), who is recorded with the caller.
-    All changes are recorded in one transaction or none: CHANGE_REFUSED names the rule. Not to be sent twice without an
-    idempotency key; a repeated change is refused as a duplicate or as no change.
+    All changes are recorded in one transaction or none: CHANGE_REFUSED names the rule. A contract that would break who
+    relies on a registered one is refused as CONTRACT_BREAKING, with file, rule and element of the first break. Not to be
+    sent twice without an idempotency key; a repeated change is refused as a duplicate or as no change.
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListEventsRequest, _admin_pb2.ListEventsResponse]
     """May be called as RecordChanges. Answers events in the order of the log."""
@@ -50,8 +51,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     RecordChanges: _aio.UnaryUnaryMultiCallable[_admin_pb2.RecordChangesRequest, _admin_pb2.RecordChangesResponse]  # type: ignore[assignment]
     """May be called by a subsystem that an operator's grant names for exactly this method: whoever holds such a grant is
     an operator. The request must name the operator (`official` of the signed header), who is recorded with the caller.
-    All changes are recorded in one transaction or none: CHANGE_REFUSED names the rule. Not to be sent twice without an
-    idempotency key; a repeated change is refused as a duplicate or as no change.
+    All changes are recorded in one transaction or none: CHANGE_REFUSED names the rule. A contract that would break who
+    relies on a registered one is refused as CONTRACT_BREAKING, with file, rule and element of the first break. Not to be
+    sent twice without an idempotency key; a repeated change is refused as a duplicate or as no change.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListEventsRequest, _admin_pb2.ListEventsResponse]  # type: ignore[assignment]
     """May be called as RecordChanges. Answers events in the order of the log."""
@@ -67,8 +69,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.RecordChangesResponse, _abc.Awaitable[_admin_pb2.RecordChangesResponse]]:
         """May be called by a subsystem that an operator's grant names for exactly this method: whoever holds such a grant is
         an operator. The request must name the operator (`official` of the signed header), who is recorded with the caller.
-        All changes are recorded in one transaction or none: CHANGE_REFUSED names the rule. Not to be sent twice without an
-        idempotency key; a repeated change is refused as a duplicate or as no change.
+        All changes are recorded in one transaction or none: CHANGE_REFUSED names the rule. A contract that would break who
+        relies on a registered one is refused as CONTRACT_BREAKING, with file, rule and element of the first break. Not to be
+        sent twice without an idempotency key; a repeated change is refused as a duplicate or as no change.
         """
 
     @_abc_1.abstractmethod
