@@ -4,6 +4,7 @@ Of a running instance, or one that rests, the journal, the keys and the ledger a
 lies elsewhere is named, and then a ledger too, if one has it.
 """
 
+import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,14 @@ import typer
 
 from bus.cli.output import Unable, echo_json, error_lines
 from bus.cli.places import Places, RequestId, recorded_places, wanted_request
+from bus.cli.progress import Progress
 from bus.cli.snapshot import read_policy_key
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.evidence.bundle import Bundle, encode_bundle
 from bus.evidence.export import Body, NotInJournal, export_call, prove_in_ledger
 from bus.ledger.checkpoint import LedgerInconsistent
 from bus.ledger.reader import EntryUnknown, LedgerReader
+from bus.ledger.storage import KEY_FILE
 from bus.ledger.tree import TreeDamaged
 from native.codec import decode_admission
 from native.journal import JournalDamaged
@@ -28,7 +31,6 @@ __all__ = ["app"]
 
 _MERGE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
-_SAY_SECONDS = 2.0
 
 app = typer.Typer(no_args_is_help=True, help="Export one call's evidence.")
 
@@ -72,9 +74,12 @@ def export(
         try:
             wanted = wanted_request(request_id, places)
             bodies = _body(request_body), _body(response_body)
-            bundle = _found(wanted, places, snapshot, policy_key, bodies)
-            if places.ledger is not None and not without_ledger:
-                bundle = _proved(bundle, LedgerReader.open(places.ledger))
+            with Progress(quiet=as_json, patient=True) as say:
+                say("looking for the call in the journals")
+                bundle = _found(wanted, places, snapshot, policy_key, bodies)
+                if places.ledger is not None and not without_ledger:
+                    say("waiting for the ledger to integrate the call")
+                    bundle = _proved(bundle, LedgerReader.open(places.ledger))
         except (NotInJournal, JournalDamaged, TreeDamaged, LedgerInconsistent, ValueError) as error:
             raise Unable(str(error)) from error
         target = out or Path(f"{wanted.hex()}.evidence")
@@ -82,7 +87,14 @@ def export(
         if as_json:
             echo_json({"file": str(target), "request_id": wanted.hex(), "in_ledger": bool(bundle.ledger_key)})
             return
-        typer.echo(f"wrote {target}; check it with: govbus verify {target}")
+        home = places.journals[0].parent if journal is not None else layout_of(state).state
+        key = policy_key or home / "policy-key.pem"
+        pins = ["--policy-key", str(key)]
+        if bundle.ledger_key and places.ledger is not None:
+            pins += ["--ledger-key", str(places.ledger / KEY_FILE)]
+        typer.echo(f"wrote {target}: one call's proof, to be checked anywhere, without this instance:")
+        typer.echo(f"  {shlex.join(['govbus', 'verify', str(target), *pins])}")
+        typer.echo("Whoever checks it elsewhere gets the file, and the keys once, on a way that he trusts.")
 
 
 def _found(
@@ -118,7 +130,7 @@ def _found(
 
 def _proved(bundle: Bundle, ledger: LedgerReader) -> Bundle:
     """With its proofs; a call of this moment is waited for. Unable when the ledger does not have it in time."""
-    began, said = time.monotonic(), False
+    began = time.monotonic()
     while True:
         try:
             return prove_in_ledger(bundle, ledger)
@@ -129,9 +141,6 @@ def _proved(bundle: Bundle, ledger: LedgerReader) -> Bundle:
                     f"the ledger does not have this call after {waited:.0f} s; why: govbus status, govbus logs ledger;"
                     " to export without its proof: --without-ledger"
                 ) from error
-            if waited > _SAY_SECONDS and not said:
-                said = True
-                typer.echo("waiting for the ledger to integrate the call", err=True)
             time.sleep(_LOOK_SECONDS)
 
 

@@ -3,10 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines
+from bus.cli.progress import Progress
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.ledger.checkpoint import CheckpointInvalid
 from bus.ledger.reader import LedgerReader
@@ -51,13 +50,12 @@ def audit(state: StateOption = None, quiet: Quiet = False, as_json: JsonOption =
         except CheckpointInvalid as error:
             raise Unable(f"the ledger's checkpoint is not one of its key's: {error}; restore a copy") from error
     files, count, fault = TileFiles(layout.ledger), 0, ""
-    columns = SpinnerColumn(), TextColumn("{task.description}")
     try:
-        with Progress(*columns, transient=True, disable=quiet or as_json, console=Console(stderr=True)) as progress:
-            task = progress.add_task(f"reading {newest.size} entries")
+        with Progress(quiet=quiet or as_json, patient=True) as say:
+            say(f"reading {newest.size:,} entries")
             for entries in audited(newest.size, files.tile):
                 count += len(entries)
-                progress.update(task, description=f"{count} of {newest.size} entries hold")
+                say.update(f"{count:,} of {newest.size:,} entries hold")
         if TreeReader(newest.size, files.tile).root() != newest.root:
             fault = "the tiles hash to another root than the checkpoint's"
     except TreeDamaged as error:

@@ -21,12 +21,12 @@ _CLEAR: Final = "\r\x1b[K"
 
 
 class Progress:
-    """Call it with what is being done. `patient`: elsewhere than on a terminal, only what takes 2 s is told."""
+    """Call it with what is being done. `patient`: only what takes 2 s is told."""
 
     def __init__(self, *, quiet: bool = False, patient: bool = False) -> None:
         self._live = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._quiet, self._patient = quiet, patient
-        self._text, self._since, self._told = "", time.monotonic(), True
+        self._text, self._shown, self._since, self._told = "", "", time.monotonic(), True
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
@@ -35,15 +35,20 @@ class Progress:
             self._ticker.start()
         return self
 
+    def end(self) -> None:
+        """Clear the line; nothing is said after this."""
+        self._ended.set()
+        if self._ticker.is_alive():
+            self._ticker.join()
+        with self._lock:
+            if self._shown:
+                _write(_CLEAR)
+            self._shown, self._quiet = "", True
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()
-        if not self._quiet:
-            self._ticker.join()
-        with self._lock:
-            if self._live and self._text:
-                _write(_CLEAR)
+        self.end()
 
     def __call__(self, text: str) -> None:
         """From now on this is being done."""
@@ -52,16 +57,22 @@ class Progress:
             if not self._patient:
                 self._tell()
 
-    def note(self, text: str) -> None:
-        """A line that stays."""
+    def update(self, text: str) -> None:
+        """How far it is: for a terminal only, when the line is drawn next."""
         with self._lock:
-            if not self._quiet:
-                _write(f"{_CLEAR if self._live else ''}  {printable(text)}\n")
+            if self._live:
+                self._text = printable(text)
+
+    def note(self, text: str) -> None:
+        """A line that stays, also where nothing else is said."""
+        with self._lock:
+            _write(f"{_CLEAR if self._live else ''}{printable(text)}\n")
 
     def _tick(self) -> None:
         while not self._ended.wait(_TICK_S):
             with self._lock:
-                if self._text and (self._live or time.monotonic() - self._since > _SAID_AFTER_S):
+                late = time.monotonic() - self._since > _SAID_AFTER_S
+                if self._text and (late or (self._live and not self._patient)):
                     self._tell()
 
     def _tell(self) -> None:
@@ -69,8 +80,11 @@ class Progress:
             return
         if self._live:
             waited = int(time.monotonic() - self._since)
-            said = f"  {self._text}{f' ({waited} s)' if waited >= _SAID_AFTER_S else ''}"
-            _write(_CLEAR + said[: shutil.get_terminal_size().columns - 1])
+            took = f" ({waited} s)" if waited >= _SAID_AFTER_S else ""
+            line = f"  {self._text}"[: shutil.get_terminal_size().columns - 1 - len(took)] + took
+            if line != self._shown:
+                self._shown = line
+                _write(_CLEAR + line)
         elif not self._told:
             self._told = True
             _write(f"  {self._text}\n")

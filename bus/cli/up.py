@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shlex
+import shutil
 import signal
 import sys
 from contextlib import closing
@@ -12,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from bus.cli.output import Unable, echo_json, error_lines
+from bus.cli.progress import Progress
 from bus.edge.endpoint import Endpoint, EndpointError, parse_endpoint
 from bus.nation.settled import DEFAULT_PEOPLE, FEWEST_PEOPLE, MOST_PEOPLE
 from bus.up.background import Started
@@ -25,6 +28,17 @@ from bus.up.wipe import wipe as wipe_instance
 __all__ = ["JsonOption", "StateOption", "down", "layout_of", "up"]
 
 _INTERRUPTED = 130
+_STOPPING = "govbus: stopping everything in order, some seconds"
+_LASTING = "first start: "
+"""So begins a step that is to stay on the screen: it cannot be changed later."""
+_NEXT = (
+    "birth",
+    "explain last",
+    "call vn.administrative.v1.AdministrativeUnitService/ResolveUnit"
+    """ '{"code": {"codeListVersion": "gso-2025-06", "code": "00001"}}' --as gov/moj/portal --purpose civil.birth""",
+    "status",
+)
+"""What is to be seen in a nation, in this order: each works as it stands."""
 _END_SECONDS = 60.0
 
 StateOption = Annotated[
@@ -32,10 +46,6 @@ StateOption = Annotated[
     typer.Option("--state", help="The instance's directory. Default: $GOVBUS_STATE, else ~/.local/state/govbus."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
-
-
-def _say_stopping() -> None:
-    typer.echo("govbus: stopping everything in order, some seconds", err=True)
 
 
 def layout_of(state: Path | None) -> Layout:
@@ -123,14 +133,16 @@ def up(
         verify_state(layout)
         if supervisor_pid(layout) is not None or guardian_pid(layout) is not None:
             raise AlreadyRunning(layout)
-        told, started = _Teller(as_json), Started(layout, options, tethered=foreground)
+        started = Started(layout, options, tethered=foreground)
         if foreground:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with closing(started.follow(_say_stopping)) as progress:
+        with Progress(quiet=as_json) as progress, closing(started.follow(lambda: progress.note(_STOPPING))) as steps:
+            told = _Teller(as_json, progress, "" if state is None else f" --state {shlex.quote(str(state))}")
             try:
-                for what in progress:
+                for what in steps:
                     told(what)
             except KeyboardInterrupt:
+                progress.end()
                 typer.echo("govbus: stopped; nothing runs any more", err=True)
                 raise typer.Exit(_INTERRUPTED) from None
         if told.failure:
@@ -158,8 +170,11 @@ def down(
                 raise Unable("nothing was done; answer y, or give --yes")
         elif not gone and layout.facts() is None:
             layout.expect()
-        ended = not gone and end_supervisor(layout, _END_SECONDS)
-        wiped = wipe_instance(layout) if wipe and not gone else None
+        with Progress(quiet=as_json, patient=True) as say:
+            say("ending everything in order: brokers drain, then ledger, publisher, PostgreSQL")
+            ended = not gone and end_supervisor(layout, _END_SECONDS)
+            say("deleting")
+            wiped = wipe_instance(layout) if wipe and not gone else None
         if as_json:
             removed = None if wiped is None else asdict(wiped)
             echo_json({"state": str(layout.state), "was_running": ended, "wiped": wipe, "removed": removed})
@@ -175,22 +190,21 @@ def down(
 class _Teller:
     """Shows what a start tells."""
 
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-        from bus.cli.console import PipeConsole  # only a start draws a table that grows
-
-        self._console = PipeConsole(stderr=True, markup=False, highlight=False)
+    def __init__(self, as_json: bool, progress: Progress, named: str) -> None:
+        self._as_json, self._progress, self._named = as_json, progress, named
         self.failure = ""
 
     def __call__(self, what: dict[str, Any]) -> None:
         if "failed" in what:
             self.failure = what["failed"]
-            return
-        with contextlib.suppress(BrokenPipeError):  # nobody reads any more, and the start goes on
-            if "ready" in what:
+        elif "ready" in what:
+            self._progress.end()
+            with contextlib.suppress(BrokenPipeError):  # nobody reads any more, and the start goes on
                 self._ready(what["ready"])
-            elif not self._as_json:
-                self._console.print(f"  {what['step']}", soft_wrap=True)
+        elif what["step"].startswith(_LASTING) and not self._as_json:
+            self._progress.note(f"  {what['step']}")
+        else:
+            self._progress(what["step"])
 
     def _ready(self, facts: dict[str, Any]) -> None:
         if self._as_json:
@@ -209,13 +223,15 @@ class _Teller:
             )
         sys.stdout.flush()
 
-    @staticmethod
-    def _nation(facts: dict[str, Any]) -> None:
+    def _nation(self, facts: dict[str, Any]) -> None:
         waiting: dict[str, str] = facts["waiting"]
         serving = facts["members"] - len(waiting)
         typer.echo(f"nation: {serving} of {facts['members']} members serve, {facts['people']:,} people")
         for path, why in waiting.items():
             typer.echo(f"govbus: {path} does not serve, {why}; see govbus logs {path}", err=True)
+        if not waiting:
+            program = "govbus" if shutil.which("govbus") else shlex.quote(sys.argv[0])
+            typer.echo("\n".join(["try next:", *(f"  {program} {one}{self._named}" for one in _NEXT)]))
 
 
 def _options(database_url: str | None, trust_domain: str | None, listen: str | None, clock_was_ahead: bool) -> Options:

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines, print_table
+from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines, print_table, terminal_width
+from bus.cli.progress import Progress
 from bus.cli.snapshot import read_policy_key
+from bus.cli.table import folded
 from bus.evidence.verify import STEPS, EvidenceInvalid, StepResult, VerifiedEvidence, verify_bundle
 from bus.ledger.keys import load_verifier
 from bus.ledger.note import NoteVerifier
@@ -29,13 +31,19 @@ def verify(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Verify one call's evidence offline, step by step, and name the first step that fails."""
+    """Verify one call's evidence offline, step by step, and name the first step that fails.
+
+    Whoever made a bundle chose the keys in it: --policy-key and --ledger-key pin those that you have from the operator.
+    Exit codes: 0 it holds, 1 it does not, 2 it could not be read.
+    """
     with error_lines("name a file that `govbus evidence export` or `govbus call --evidence` wrote"):
         data = file.read_bytes()
         pinned = read_policy_key(policy_key) if policy_key else None
         ledger = read_ledger_key(ledger_key) if ledger_key else None
     try:
-        found = verify_bundle(data, pinned, ledger_key=ledger)
+        with Progress(quiet=as_json, patient=True) as say:
+            say(f"verifying {len(data) / 1e6:.0f} MB")
+            found = verify_bundle(data, pinned, ledger_key=ledger)
     except EvidenceInvalid as error:
         _tell_failure(file, error, as_json)
         raise typer.Exit(NEGATIVE) from error
@@ -94,16 +102,15 @@ def _tell_success(found: VerifiedEvidence, as_json: bool) -> None:
         return
     print_table(("step", "what", "", ""), _rows(found.steps))
     print_table(("", ""), list(facts.items()), title="\nThe call")
-    if not found.pinned:
+    missing = _not_proven(found)
+    if missing:
         typer.echo(
-            f"govbus: anchored in the bundle's own policy key {anchor}; compare that with the operator's,"
-            " or give it with --policy-key",
-            err=True,
+            "\n".join(["\nNot proven by this:", *(folded(f"- {one}", terminal_width(), "  ") for one in missing)])
         )
-    if found.ledger and not found.ledger_pinned:
+    if not _pinned(found):
         typer.echo(
-            f"govbus: the ledger's key was taken from the bundle; compare {found.ledger.text} with the operator's,"
-            " or give it with --ledger-key",
+            "govbus: these keys came in the bundle, chosen by whoever made it; pin the operator's: --policy-key,"
+            " --ledger-key",
             err=True,
         )
     if found.snapshot_version != found.judged_by:
@@ -113,7 +120,31 @@ def _tell_success(found: VerifiedEvidence, as_json: bool) -> None:
             f" with --snapshot of version {found.judged_by}",
             err=True,
         )
-    typer.echo("verified")
+    typer.echo(("\n" if missing else "") + ("verified" if _pinned(found) else "verified, by the bundle's own keys"))
+
+
+def _pinned(found: VerifiedEvidence) -> bool:
+    return found.pinned and (found.ledger is None or found.ledger_pinned)
+
+
+def _not_proven(found: VerifiedEvidence) -> list[str]:
+    """What a reader might believe to be proven and is not, and what would prove it."""
+    absent = {step.name for step in found.steps if not step.present}
+    missing = []
+    if not found.pinned:
+        key_id = signing_key_id(spki_from_point(found.policy_key)).hex()
+        missing.append(f"that the policy is the operator's; pin his key: --policy-key FILE, id {key_id[:16]}...")
+    if found.ledger is None:
+        missing.append("that the ledger has the call: the bundle was made without its proof; export it again")
+    elif not found.ledger_pinned:
+        begins = f"{found.ledger.name}+{found.ledger.key_id.hex()}"
+        missing.append(f"that the ledger is the operator's; pin his key: --ledger-key FILE, which begins {begins}")
+    bodies = [name for name in ("request body", "response body") if name in absent]
+    if bodies:
+        missing.append(f"what was said ({', '.join(bodies)}): client and provider keep bodies and may add them")
+    if not found.outcome_time_ms:
+        missing.append("how the call ended: its outcome is not in this bundle")
+    return missing
 
 
 def _rows(steps: tuple[StepResult, ...]) -> list[tuple[str, str, str, str]]:
