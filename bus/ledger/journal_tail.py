@@ -26,6 +26,16 @@ class JournalTail:
         self._directory = directory
         self._segment, self._offset, self._sequence = 0, HEAD_BYTES, 0
 
+    @property
+    def segment(self) -> int:
+        """Where the last look ended: the newest segment, 0 for none."""
+        return self._segment
+
+    @property
+    def offset(self) -> int:
+        """And behind which byte of it."""
+        return self._offset
+
     def newest(self) -> int:
         """The highest sequence that is written; 0 while there is none. OSError when it cannot be read."""
         segment = max(segment_numbers(self._directory), default=0)

@@ -17,6 +17,7 @@ from bus.up.broker import certificate_ends
 from bus.up.control import ask
 from bus.up.journals import journal_use
 from bus.up.layout import Layout
+from bus.up.ledger_lag import LedgerLag
 from bus.up.metrics_gate import BROKER, FILTER, GATE_MEASURES, gate_points
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ POLICY_AGE: Final = Measure("govbus.gate.policy.age", _G, "s", "Of the policy th
 IN_FORCE: Final = Measure("govbus.gate.policy.version", _G, "{version}", "Of the policy that it was given", (BROKER,))
 LEDGER_ENTRIES: Final = Measure("govbus.ledger.entries", _G, "{entry}", "In the tree of the last checkpoint")
 LEDGER_BEHIND: Final = Measure("govbus.ledger.behind", _G, "{entry}", "In journals, and not in the ledger yet")
+LEDGER_BYTES: Final = Measure("govbus.ledger.behind.size", _G, "By", "Of journals, and not in the ledger yet")
 LEDGER_LAG: Final = Measure("govbus.ledger.lag", _G, "s", "Since all sources were read to their ends")
 CHECKPOINT_AGE: Final = Measure("govbus.ledger.checkpoint.age", _G, "s", "Of the last signed checkpoint")
 SOURCE_FAILED: Final = Measure(
@@ -49,7 +51,7 @@ KEY_END: Final = Measure(
 
 MEASURES: Final = (
     *(PART_UP, PART_STARTS, POLICY_VERSION, POLICY_DELAY, POLICY_AGE, IN_FORCE, LEDGER_ENTRIES, LEDGER_BEHIND),
-    *(LEDGER_LAG, CHECKPOINT_AGE, SOURCE_FAILED, JOURNAL_SIZE, JOURNAL_FREE, KEY_END, *GATE_MEASURES),
+    *(LEDGER_BYTES, LEDGER_LAG, CHECKPOINT_AGE, SOURCE_FAILED, JOURNAL_SIZE, JOURNAL_FREE, KEY_END, *GATE_MEASURES),
 )
 
 
@@ -60,6 +62,7 @@ class InstanceMetrics:
         self._layout = layout
         self._running: Running | None = None
         self._asking = threading.Lock()
+        self._lag: LedgerLag | None = None
 
     def follow(self, running: "Running | None") -> None:
         """Measure this instance; None at its end."""
@@ -73,7 +76,7 @@ class InstanceMetrics:
         with self._asking:
             told, ledger = running.tell(), ask(self._layout.ledger_writer)
             points = [*_parts(told, ledger), *_policy(told), *_ledger(ledger, self._layout), *self._keys(told)]
-            points += self._brokers(running, told)
+            points += [*self._brokers(running, told), *self._journals(running)]
         return to_metrics(_joined(points))
 
     def _brokers(self, running: "Running", told: dict[str, Any]) -> Iterator[Points]:
@@ -90,6 +93,12 @@ class InstanceMetrics:
             with contextlib.suppress(OSError, EngineError):
                 text = part.broker.envoy.admin.exposition(FILTER)
                 yield from gate_points(part.path, text, found.get("since_ms") or 0)
+
+    def _journals(self, running: "Running") -> Iterator[Points]:
+        self._lag = self._lag or LedgerLag(self._layout, running.facts)
+        behind = self._lag.bytes_behind(part.path for part in running.brokers)
+        if behind is not None:
+            yield Points(LEDGER_BYTES, {(): behind})
 
     def _keys(self, told: dict[str, Any]) -> Iterator[Points]:
         ends: dict[tuple[str, ...], float | Buckets] = {

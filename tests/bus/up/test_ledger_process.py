@@ -22,6 +22,8 @@ from bus.up.control import ask
 from bus.up.doctor_evidence import ledger as examine_ledger
 from bus.up.findings import Level
 from bus.up.layout import Layout
+from bus.up.ledger_lag import LedgerLag
+from native.journal import load_segments, read_groups
 from tests.support.nation import BROKER, TRUST_DOMAIN, make_small_nation
 from tests.support.recorded_call import RecordedCall, record_call
 
@@ -83,6 +85,12 @@ def entries_of(call: RecordedCall) -> list[bytes]:
     return [ledger_entry(INTENT, call.admission), ledger_entry(OUTCOME, call.receipt)]
 
 
+def data_bytes(journal: Path) -> int:
+    """What its groups take (docs/formats.md): heads of 52, a commit's payload of 144."""
+    groups = read_groups(load_segments(journal))
+    return sum(52 + 144 + sum(52 + len(record.payload) for record in group.records) for group in groups)
+
+
 def audit(layout: Layout) -> list[bytes]:
     """Every entry, each held to the checkpoint."""
     size = LedgerReader.open(layout.ledger).checkpoint().size
@@ -91,6 +99,8 @@ def audit(layout: Layout) -> list[bytes]:
 
 def test_calls_are_entered_and_proved_while_there_is_no_database(instance: Instance, ledger: Ledger) -> None:
     before = record_call(instance)
+    lag = LedgerLag(ledger.layout, ledger.layout.expect())
+    assert lag.bytes_behind([BROKER]) is None  # there is no ledger yet
     ledger.start()
     ledger.wait_entries(2)
     after = record_call(instance)
@@ -99,11 +109,16 @@ def test_calls_are_entered_and_proved_while_there_is_no_database(instance: Insta
     assert "database" in errors.pop("registry")
     assert set(errors.values()) == {""}
     assert ledger.wait(lambda told: told["behind"] == 0)["halted"] == ""
+    assert lag.bytes_behind([BROKER]) == 0
     proofs = LedgerReader.open(ledger.layout.ledger).prove_entries([*entries_of(before), *entries_of(after)])
     assert len({proof.index for proof in proofs}) == 4
     (found,) = examine_ledger(ledger.layout, running=True)
     assert (found.level, "registry" in found.found) == (Level.WARNING, True)
     ledger.end()
+    size = data_bytes(before.journal)
+    record_call(instance)
+    assert lag.bytes_behind([BROKER]) == data_bytes(before.journal) - size > 0  # with nobody there to tell
+    assert LedgerLag(ledger.layout, ledger.layout.expect()).bytes_behind([BROKER]) == lag.bytes_behind([BROKER])
     assert {"signing-key.pem", "salt-key", "checkpoint"} <= {
         file.name for file in ledger.layout.ledger_writer.iterdir()
     }
