@@ -177,13 +177,14 @@ class Envoy:
         gate = self._gate
         if gate is None:
             raise EngineError("an Envoy elsewhere is a broker's: without a gate there is none")
-        environment = self._gate_environment(gate, str(share.pipe))
-        library = (self.directory / "modules" / f"lib{GATE_MODULE}.so").read_bytes()
-        start = (self.directory / BOOTSTRAP).read_bytes(), environment_lines(environment), library
+        environment, options = self._gate_environment(gate, str(share.pipe)), " ".join(self._options())
+        told = environment_lines({**environment, "ENVOY_OPTIONS": options})
+        library = self.directory / "modules" / f"lib{GATE_MODULE}.so"
+        start = (self.directory / BOOTSTRAP).read_bytes(), told, library.read_bytes()
         files = f"files-{sha256(b''.join(sha256(one).digest() for one in start)).hexdigest()[:16]}"
         pipe = KeyPipe(share.pipe)
         # The zone means nothing to one Envoy; it is what a running process repeats of its command line.
-        options = " ".join([*self._options(), "--service-zone", files])
+        options += f" --service-zone {files}"
         write_atomic(share.environment, environment_lines({**environment, "ENVOY_OPTIONS": options}))
         return Elsewhere("Envoy", self, pipe, gate.make_key, files=files, max_age=gate.key_lifetime)
 
