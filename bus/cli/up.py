@@ -99,6 +99,13 @@ def up(
             " loopback address, or one that only your monitoring reaches. Default: none."
         ),
     ] = None,
+    envoy_share: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run no Envoy for the first broker: another container or unit does, with the environment that it finds"
+            " in this directory, which both see (docs/operations.md). For this start. Default: a child of its own."
+        ),
+    ] = None,
     nation: Annotated[
         bool,
         typer.Option(
@@ -126,6 +133,7 @@ def up(
             _options(url, trust_domain, listen, clock_was_ahead),
             collector=_collector(otlp),
             metrics=_metrics_address(metrics),
+            envoy_share=envoy_share and envoy_share.absolute(),
             enrolment=_listen_address("--enrol-listen", enrol_listen),
             nation=nation,
             people=people,

@@ -108,4 +108,5 @@ def told_options(layout: Layout, options: Options) -> dict[str, Any]:
         "people": options.people,
         "enrolment": str(options.enrolment) if options.enrolment else None,
         "metrics": str(options.metrics) if options.metrics else None,
+        "envoy_share": str(options.envoy_share) if options.envoy_share else None,
     }

@@ -20,7 +20,9 @@ from bus.edge.broker_file import load_broker_config
 from bus.edge.endpoint import Endpoint
 from bus.edge.publisher import Publisher
 from bus.engines.broker import Broker
-from bus.engines.supervisor import EngineError, Supervisor
+from bus.engines.runner import Runner
+from bus.engines.share import Share
+from bus.engines.supervisor import EngineError
 from bus.registry.fold import Act
 from bus.registry.registry import Registry
 from bus.up import found
@@ -47,11 +49,16 @@ class BrokerPart:
         layout: Layout,
         facts: Facts,
         path: str,
-        see: Callable[[str, Supervisor], None],
+        see: Callable[[str, Runner], None],
         collector: Endpoint | None = None,
+        share: Share | None = None,
     ) -> None:
-        """Nothing happens yet. `see` is told of its Envoy. `collector` gets its spans, whatever its file says."""
-        self._layout, self._facts, self.path, self._see, self._collector = layout, facts, path, see, collector
+        """Nothing happens yet. `see` is told of its Envoy. `collector` gets its spans, whatever its file says.
+
+        With a `share` its Envoy is another container's, and is not waited for.
+        """
+        self._layout, self._facts, self.path, self._see = layout, facts, path, see
+        self._collector, self._share = collector, share
         self.home = layout.broker_home(path)
         self.broker: Broker | None = None
         self.waits = ""
@@ -127,7 +134,7 @@ class BrokerPart:
 
     def _start(self) -> None:
         try:
-            self.broker = broker = Broker(self.home, self._collector)
+            self.broker = broker = Broker(self.home, self._collector, self._share)
             while obstacle := broker.obstacle():
                 if obstacle != self.waits:
                     log.warning("%s %s", self.path, obstacle)
@@ -136,7 +143,7 @@ class BrokerPart:
                 if self._stopping.wait(_LOOK_SECONDS):
                     return
             broker.start()
-            self._see(f"broker {self.path}", broker.envoy.supervisor)
+            self._see(f"broker {self.path}", broker.envoy.runner)
         except Exception as error:  # noqa: BLE001 (raised to who waits)
             self._failure = error
         self.waits = ""
@@ -181,6 +188,8 @@ class BrokerPart:
         }
         if self.broker is not None:
             with contextlib.suppress(OSError, EngineError, LookupError, ValueError):
+                if self._share is not None and not self.broker.envoy.runner.ready:
+                    told["waits"] = "starts when Envoy's own container or unit starts it; why not: the log of that"
                 dump = self.broker.envoy.admin.config_dump("ecds_filters")
                 told["in_force"] = int(dump["configs"][0]["version_info"] or 0)
                 told["calls"] = self.broker.statistics()

@@ -115,7 +115,7 @@ class InstanceMetrics:
 def _parts(told: dict[str, Any], ledger: dict[str, Any] | None) -> Iterator[Points]:
     children = {name: told.get(name) or {} for name in ("postgres", "ledger")}
     children |= {f"broker {path}": found for path, found in told["brokers"].items()}
-    up = {(name,): bool(found.get("pid")) for name, found in children.items()}
+    up = {(name,): bool(found.get("ready")) for name, found in children.items()}
     up["ledger",] = ledger is not None and not ledger["halted"] and "size" in ledger
     up["registry",] = up["publisher",] = told.get("publisher") is not None and told.get("waiting") is None
     up["enrolment",] = told.get("enrolment") is not None

@@ -1,6 +1,7 @@
 """What a start may be told; light, for those who only start one."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bus.edge.endpoint import Endpoint
 from bus.up.layout import Facts
@@ -27,3 +28,5 @@ class Options:
     """Where Prometheus finds what the instance measures, in the clear; for this start only."""
     enrolment: Endpoint | None = None
     """Where newcomers come to enrol; for this start only."""
+    envoy_share: Path | None = None
+    """Where the first broker's Envoy is another container's: what both see; for this start only."""

@@ -48,9 +48,9 @@ def _broker(found: Found, path: str, name: str) -> Part:
         "calls": {name: value for name, value in (told.get("calls") or {}).items() if value and _is_of_calls(name)},
     }
     since = iso(told.get("since_ms"))
-    if not told.get("pid") and told.get("waits"):
+    if not told.get("ready") and told.get("waits"):
         return Part(name, State.STARTING, None, facts, told["waits"])
-    if not told.get("pid"):
+    if not told.get("ready"):
         said = "it starts with the supervisor" if found.pid is None else "it is started again; why: govbus logs broker"
         return Part(name, State.DOWN, since, facts, said)
     if header is not None and age_ms is not None:
@@ -106,7 +106,7 @@ def certificates(found: Found) -> Part:
 
 def _gate_key_ends(told: list[dict[str, Any]]) -> int | None:
     """The first one's: made at each start of a gate, which is started again before it ends."""
-    starts = [int(one["since_ms"]) for one in told if one.get("pid") and one.get("since_ms")]
+    starts = [int(one["since_ms"]) for one in told if one.get("ready") and one.get("since_ms")]
     return min(starts) + int(GATE_KEY_LIFETIME.total_seconds() * 1000) if starts else None
 
 

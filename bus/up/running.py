@@ -26,7 +26,9 @@ from functools import partial
 from typing import Any, Self
 
 from bus.edge.publisher import Publisher
-from bus.engines.supervisor import EngineError, Supervisor
+from bus.engines.runner import Runner
+from bus.engines.share import Share
+from bus.engines.supervisor import EngineError
 from bus.nation.part import SERVER, NationPart
 from bus.nation.settled import Settled, settle
 from bus.registry.event import LogBroken
@@ -57,22 +59,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Seen:
-    """What a supervised child looked like, and since when."""
+    """What a supervised engine looked like, and since when."""
 
-    supervisor: Supervisor
+    runner: Runner
     pid: int | None = None
+    ready: bool = False
     since_ms: int = 0
 
     def look(self) -> None:
         """Note a change."""
-        pid = self.supervisor.pid if self.supervisor.ready else None
-        if pid != self.pid or not self.since_ms:
-            self.pid, self.since_ms = pid, now_ms()
+        ready = self.runner.ready
+        pid = self.runner.pid if ready else None
+        if (pid, ready) != (self.pid, self.ready) or not self.since_ms:
+            self.pid, self.ready, self.since_ms = pid, ready, now_ms()
 
     def tell(self) -> dict[str, Any]:
         """For the control socket."""
         self.look()
-        return {"pid": self.pid, "since_ms": self.since_ms, "starts": self.supervisor.starts}
+        return {"pid": self.pid, "ready": self.ready, "since_ms": self.since_ms, "starts": self.runner.starts}
 
 
 class Running:
@@ -152,8 +156,10 @@ class Running:
         self._ledger = ledger = LedgerPart(layout, facts, now_ms)
         ledger.begin()
         self._see("ledger", ledger.supervisor)
+        share = Share.at(self._options.envoy_share) if self._options.envoy_share else None
         self.brokers = tuple(
-            BrokerPart(layout, facts, path, self._see, self._options.collector) for path in layout.broker_paths(facts)
+            BrokerPart(layout, facts, path, self._see, self._options.collector, share if path == facts.broker else None)
+            for path in layout.broker_paths(facts)
         )
         parts = RegistryParts(layout, facts, self._options, ledger, self._serves, self._see, self._say)
         self._registry_parts = parts
@@ -225,9 +231,9 @@ class Running:
             if listen is not None and not (option == "--listen" and served):
                 verify_listen(option, listen)
 
-    def _see(self, part: str, supervisor: Supervisor) -> None:
+    def _see(self, part: str, runner: Runner) -> None:
         with self._told:
-            self._seen[part] = seen = _Seen(supervisor)
+            self._seen[part] = seen = _Seen(runner)
             seen.look()
 
     def tick(self) -> None:

@@ -151,6 +151,7 @@ def _main() -> None:
         given["people"],
         parse_endpoint(given["metrics"]) if given["metrics"] else None,
         parse_endpoint(given["enrolment"]) if given["enrolment"] else None,
+        Path(given["envoy_share"]) if given["envoy_share"] else None,
     )
 
     layout, numbers = Layout(Path(given["state"])), sys.argv[1:]
