@@ -17,6 +17,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 
 from bus.cli.call_caller import Caller, caller_at, home_of
+from bus.cli.contract_check import check
 from bus.cli.contract_fetch import callable_services, fetch_contracts
 from bus.cli.output import Unable, echo_json, error_lines
 from bus.cli.up import JsonOption, StateOption, layout_of
@@ -30,7 +31,8 @@ __all__ = ["app"]
 _INSTALLED: Final = ("google/protobuf/", "buf/validate/")
 """Files whose Python comes with protobuf and with govbus."""
 
-app = typer.Typer(no_args_is_help=True, help="Contracts for developers: pull, stub, docs.")
+app = typer.Typer(no_args_is_help=True, help="Contracts for developers: pull, stub, docs, check.")
+app.command()(check)
 
 
 @app.command()

@@ -87,7 +87,7 @@ _TOPICS: Final[dict[str, dict[str, Place]]] = {
         ),
         "contract": (
             "bus.cli.contract:app",
-            "Contracts for developers: pull, stub, docs.",
+            "Contracts for developers: pull, stub, docs, check.",
         ),
     },
     "The registry, for its operator": {
@@ -166,6 +166,7 @@ def root() -> None:
 def main() -> None:
     """Run the command line. A reader that has enough (`| head`) is no failure."""
     os.umask(os.umask(0o077) & 0o077)  # whoever's it is: what we make, its owner may use
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names on a terminal that has no such letters
@@ -175,6 +176,16 @@ def main() -> None:
         if end.code == 1 and _reader_gone():  # what Typer makes of a closed pipe
             raise SystemExit(0) from None
         raise
+
+
+def _open_standard_streams() -> None:
+    """Those that we were started without lead nowhere: a socket or a key must not take their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdin = sys.stdin or open(0, closefd=False)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
 
 
 def _reader_gone() -> bool:

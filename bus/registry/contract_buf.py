@@ -39,7 +39,8 @@ _TEXT: Final = 300
 _FOUND, _NONE = 100, 0
 _SEE: Final = re.compile(r" See https?://.*", re.DOTALL)
 _OWNER: Final = re.compile(r' (?:on|in|of|from) (?:message|enum|service) "([^"]+)"')
-_MEMBER: Final = re.compile(r'(?: with name|RPC|[Ee]num value|[Oo]neof|[Ss]ervice|[Mm]essage|[Ee]num) "([^"]+)"')
+_MEMBER: Final = re.compile(r'(?:^Field|RPC|[Ee]num value|[Oo]neof|[Ss]ervice|[Mm]essage|[Ee]num) "([^"]+)"')
+_NAME: Final = re.compile(r' with name "([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def _break(line: str, packages: dict[str, str]) -> Break:
     except (ValueError, AttributeError):
         file, rule, text = "", "", line
     text = _SEE.sub("", text)
-    owner, member = _OWNER.search(text), _MEMBER.search(text)
+    owner, member = _OWNER.search(text), _NAME.search(text) or _MEMBER.search(text)
     names = [packages.get(file, ""), *(one[1] for one in (owner, member) if one is not None)]
     if len(names) > 2 and names[1] == names[2]:
         names.pop()

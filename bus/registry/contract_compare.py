@@ -43,14 +43,15 @@ class ContractBreaks(Refusal):
         count = f"{len(breaks)} change{'s' * (len(breaks) > 1)}"
         lines = [f"the contract would break who relies on what is registered, by {count}:"]
         lines += [f"  {one}" for one in breaks[:_TOLD]]
-        if older:
-            lines.append(
-                "It is an earlier form of what is registered: serve it as it is, there is nothing to register."
-            )
-        else:
-            lines.append("Keep what is there, or make it a new version of the package, v2, beside it.")
-        super().__init__(RefusalReason.CONTRACT_BREAKS, "\n".join(lines))
         self.breaks, self.older = breaks, older
+        super().__init__(RefusalReason.CONTRACT_BREAKS, "\n".join([*lines, self.advice]))
+
+    @property
+    def advice(self) -> str:
+        """What to do."""
+        if self.older:
+            return "it is an earlier form of what is registered: serve it as it is, there is nothing to register"
+        return "keep what is there, or make it a new version of the package, v2, beside it"
 
 
 def verify_compatible(new: ContractSet, formers: Iterable[Former], offered: frozenset[str], find: Find) -> None:

@@ -64,14 +64,11 @@ class ContractDoor:
                 images |= dict.fromkeys(names, image)
         return Judged(_images(state), frozenset(_images(state)) - offered)
 
-    def compare(self, state: RegistryState, image: bytes) -> tuple[str, ...]:
-        """The services of a contract that could be registered now; Refusal says why it could not."""
-        new = parse_contract(image)
-        names = frozenset(new.methods)
+    def compare(self, state: RegistryState, new: ContractSet) -> None:
+        """Refusal if a contract could not be registered now."""
         with self._lock:
-            formers = self._formers(_images(state), b"", names, {})
+            formers = self._formers(_images(state), b"", frozenset(new.methods), {})
             verify_compatible(new, formers, _offered(state), self._find)
-        return tuple(sorted(names))
 
     def _formers(
         self, images: Mapping[str, bytes], but: bytes, names: frozenset[str], files: Mapping[bytes, bytes]

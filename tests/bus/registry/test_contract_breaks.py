@@ -38,6 +38,7 @@ service OtherService { rpc Ask(Question) returns (Answer); }
 BROKEN = {
     "KIND_BIRTH = 1;": "",
     "int32 year = 3;": "int32 year = 13;",
+    "string note = 3;": "string remark = 3;",
     "string number = 1; string birth": "bytes number = 1; string birth",
     "string birth_place = 2;": 'string birth_place = 2 [json_name = "place"];',
     "repeated string tag": "string tag",
@@ -51,6 +52,7 @@ FOUND = {
     ("ENUM_VALUE_NO_DELETE_UNLESS_NUMBER_RESERVED", "vn.civil.v1.Kind.1"),
     ("FIELD_NO_DELETE_UNLESS_NUMBER_RESERVED", "vn.civil.v1.Question.year"),
     ("FIELD_WIRE_JSON_COMPATIBLE_TYPE", "vn.civil.v1.Question.number"),
+    ("FIELD_SAME_NAME", "vn.civil.v1.Answer.3"),
     ("FIELD_SAME_JSON_NAME", "vn.civil.v1.Question.birth_place"),
     ("FIELD_WIRE_JSON_COMPATIBLE_CARDINALITY", "vn.civil.v1.Question.tag"),
     ("FIELD_NO_DELETE_UNLESS_NAME_RESERVED", "vn.civil.v1.Answer.place"),
