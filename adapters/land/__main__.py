@@ -12,6 +12,7 @@ from adapters.runtime import (  # isort: skip - first, before anything that impo
 )
 
 import asyncio
+from datetime import UTC, datetime
 
 from vn.land.v1.land_pb2_grpc import add_LandServiceServicer_to_server
 
@@ -23,7 +24,8 @@ from adapters.seeded import seeded_parser
 def main(arguments: list[str]) -> int:
     given = seeded_parser("Serve a register of synthetic parcels.").parse_args(arguments)
     register = Register(load_database(given.database), given.seed, given.people)
-    asyncio.run(serve_until_told(given.config, (add_LandServiceServicer_to_server, Land(register)), source=register))
+    servicer = (add_LandServiceServicer_to_server, Land(register, lambda: datetime.now(UTC).date()))
+    asyncio.run(serve_until_told(given.config, servicer, source=register))
     return 0
 
 

@@ -1,10 +1,16 @@
 """LandService: one parcel, or whether a person lives in a ward and on which parcel.
 
 Whoever asks about a residence has to say the ward: nobody finds out an address here by asking with a number alone, and
-that a person lives elsewhere is not told apart from that the register does not have them.
+that a person lives elsewhere is not told apart from that the register does not have them. Nor is it found out by trying
+ward after ward.
 """
 
 from __future__ import annotations
+
+from adapters.caller import verified_caller  # isort: skip - first, before anything that imports gRPC
+
+from collections.abc import Callable
+from datetime import date
 
 import grpc
 from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode, PersonNumber
@@ -13,7 +19,7 @@ from vn.land.v1 import land_pb2 as pb
 from vn.land.v1.land_pb2_grpc import LandServiceServicer
 
 from adapters.administrative.table import CURRENT_LIST
-from adapters.land.register import Register
+from adapters.land.register import WARDS_A_DAY, Question, Register, TooManyWards
 from adapters.refusals import Refusal, refuse
 from adapters.source import Context
 
@@ -27,13 +33,19 @@ WARD_NOT_CURRENT = Refusal(
     "WARD_NOT_CURRENT",
     "the ward is not named in the current code list; resolve it at the administrative units first",
 )
+WARDS_TRIED = Refusal(
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "WARDS_TRIED",
+    f"{WARDS_A_DAY} other wards were named for this person today; ask the person for the address, or again tomorrow",
+)
 
 
 class Land(LandServiceServicer):
-    """The servicer."""
+    """The servicer; `today` by UTC."""
 
-    def __init__(self, register: Register) -> None:
+    def __init__(self, register: Register, today: Callable[[], date]) -> None:
         self._register = register
+        self._today = today
 
     async def GetParcel(self, request: pb.GetParcelRequest, context: Context) -> pb.GetParcelResponse:
         found = await self._register.parcel(context, request.parcel_id)
@@ -52,6 +64,10 @@ class Land(LandServiceServicer):
     async def ProveResidence(self, request: pb.ProveResidenceRequest, context: Context) -> pb.ProveResidenceResponse:
         if request.ward.code_list_version != CURRENT_LIST:
             await refuse(context, WARD_NOT_CURRENT)
-        parcel_id = await self._register.parcel_of(context, request.person_number.value)
-        registered = bool(parcel_id) and parcel_id[:5] == request.ward.code
-        return pb.ProveResidenceResponse(registered=registered, parcel_id=parcel_id if registered else "")
+        client = verified_caller().path
+        question = Question(client, request.person_number.value, request.ward.code, self._today())
+        try:
+            parcel_id = await self._register.residence(context, question)
+        except TooManyWards:
+            await refuse(context, WARDS_TRIED)
+        return pb.ProveResidenceResponse(registered=bool(parcel_id), parcel_id=parcel_id)

@@ -14,7 +14,7 @@ from bus.edge.nation import contract_image
 from bus.nation.members import GrantRow
 from bus.registry.change import Change
 from bus.registry.contracts import contract_changes
-from bus.registry.grants import GrantMade
+from bus.registry.grants import GrantMade, Quota
 from bus.registry.members import MemberAdded
 from bus.registry.services import ServiceOffered
 from bus.registry.state import RegistryState
@@ -69,4 +69,7 @@ def founding(
 
 def grant_made(row: GrantRow, now_ms: int) -> GrantMade:
     """For a year."""
-    return GrantMade(row.grant_id, row.client, row.provider, row.methods, row.purposes, now_ms, now_ms + _YEAR_MS)
+    limits = Quota(calls_per_day=row.calls_per_day)
+    return GrantMade(
+        row.grant_id, row.client, row.provider, row.methods, row.purposes, now_ms, now_ms + _YEAR_MS, limits
+    )

@@ -110,6 +110,8 @@ class GrantRow:
     provider: str
     methods: tuple[str, ...]
     purposes: tuple[str, ...] = (BIRTHS,)
+    calls_per_day: int = 0
+    """Over the whole bus, by UTC days; 0: as many as wanted."""
 
 
 def _of(service: str, *names: str) -> tuple[str, ...]:
@@ -125,6 +127,8 @@ _CARDS: Final = _of("vn.socialinsurance.v1.SocialInsuranceService", "IssueHealth
 _INSURED: Final = _of("vn.population.v1.PopulationService", "GetPerson")
 _EMPLOYERS: Final = _of("vn.business.v1.BusinessService", "GetStatus")
 _RESIDENCE: Final = _of("vn.land.v1.LandService", "ProveResidence")
+_RESIDENCES_A_DAY: Final = 20_000
+"""Several times the births of a day: for work, not for going through a register."""
 _CONTRACTS: Final = _of("govbus.registry.v1.DirectoryService", "GetContract")
 
 GRANTS: Final = (
@@ -141,6 +145,6 @@ GRANTS: Final = (
     GrantRow("insurance-portal", PORTAL, INSURANCE, _CARDS, (INSURED_BIRTHS,)),
     GrantRow("insured-insurance", INSURANCE, POPULATION, _INSURED, (INSURED_BIRTHS,)),
     GrantRow("employers-insurance", INSURANCE, BUSINESS, _EMPLOYERS, (INSURED_BIRTHS,)),
-    GrantRow("residence-portal", PORTAL, LAND, _RESIDENCE, (RESIDENCE,)),
+    GrantRow("residence-portal", PORTAL, LAND, _RESIDENCE, (RESIDENCE,), calls_per_day=_RESIDENCES_A_DAY),
     GrantRow("directory-portal", PORTAL, REGISTRY, _CONTRACTS, (DIRECTORY,)),
 )

@@ -129,8 +129,8 @@ class Services:
         """A channel of a subsystem; close it."""
         return connect(load_client_config(self.instance.config(path)))
 
-    def start(self, name: str) -> None:
-        """Start one program and wait until it listens."""
+    def start(self, name: str, *more: str) -> None:
+        """Start one program and wait until it listens; `more` arguments are for this time."""
         path = SERVING.get(name, PORTAL)
         command = [sys.executable, "-W", "error", "-m", f"adapters.{name}", "--config", str(self.instance.config(path))]
         if name == "portal":
@@ -141,6 +141,7 @@ class Services:
             command += ["--database", str(file)]
         if name in _SEEDED:
             command += ["--people", str(PEOPLE)]
+        command += more
         with self.logs[name].open("ab") as log:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         self.processes[name] = process

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import grpc
@@ -13,9 +15,12 @@ from vn.land.v1.land_pb2_grpc import LandServiceStub
 
 from adapters.administrative.table import CURRENT_LIST, OLD_LIST
 from adapters.land.generate import ParcelRecord, parcels
+from adapters.land.register import WARDS_A_DAY, Question, Register, TooManyWards
 from adapters.population.generate import DEFAULT_SEED
 from adapters.population.records import PersonRecord
-from tests.adapters.services import OFFICE, PEOPLE, Services, ending
+from bus.engines.postgres import Postgres
+from tests.adapters.conftest import AT_LEISURE, unheard
+from tests.adapters.services import OFFICE, PEOPLE, Services, answered, ending
 
 if TYPE_CHECKING:
     from vn.land.v1.land_pb2_grpc import LandServiceAsyncStub
@@ -67,6 +72,48 @@ async def test_who_lives_elsewhere_is_answered_like_who_is_not_registered(
     other = next(parcel.ward for parcel in made if parcel.ward != home.ward)
     elsewhere = await land.ProveResidence(asked(home.residents[0], other))
     assert elsewhere == await land.ProveResidence(asked("096399999999", other)) == pb.ProveResidenceResponse()
+
+
+async def test_who_tries_ward_after_ward_is_refused_and_not_told_by_which_one_the_person_lives(
+    land: LandServiceAsyncStub, services: Services, made: list[ParcelRecord]
+) -> None:
+    home, another = made[7], made[8].residents[0]
+    wards = [parcel.ward for parcel in made if parcel.ward != home.ward]
+    wards = list(dict.fromkeys(wards))[: WARDS_A_DAY + 1]
+    tried = (grpc.StatusCode.RESOURCE_EXHAUSTED, "WARDS_TRIED")
+    for ward in wards[:WARDS_A_DAY]:
+        assert not (await land.ProveResidence(asked(home.residents[0], ward))).registered
+    assert await ending(land.ProveResidence(asked(home.residents[0], wards[-1]))) == tried
+    assert await ending(land.ProveResidence(asked(home.residents[0], home.ward))) == tried  # no sixth try, right or not
+    services.stop("land")
+    services.start("land")
+    await answered(lambda: land.ProveResidence(asked(another, wards[-1])))  # of another person it may ask
+    assert (
+        await ending(land.ProveResidence(asked(home.residents[0], home.ward))) == tried
+    )  # and a restart forgets nothing
+    assert not (await land.ProveResidence(asked(home.residents[0], wards[0]))).registered  # what it asked, again
+
+
+async def test_wards_are_counted_for_each_caller_person_and_day(
+    postgres_server: Postgres, made: list[ParcelRecord]
+) -> None:
+    database = postgres_server.database("test_land")
+    register = Register(database.dsn, DEFAULT_SEED, 100)
+    person, day = made[0].residents[0], date(2026, 11, 22)
+
+    async def ask(ward: str, client: str = "gov/moj/portal", on: date = day) -> str:
+        return await register.residence(AT_LEISURE, Question(client, person, ward, on))
+
+    async with register.running(unheard):
+        wrong = [f"9999{number}" for number in range(WARDS_A_DAY)]
+        assert [await ask(ward) for ward in (*wrong, *wrong)] == [""] * (2 * WARDS_A_DAY)
+        with pytest.raises(TooManyWards):
+            await ask("99998")
+        at_once = await asyncio.gather(*(ask(f"8888{n}", "gov/mof/tax") for n in range(9)), return_exceptions=True)
+        assert sorted(map(repr, at_once)) == ["''"] * WARDS_A_DAY + ["TooManyWards()"] * (9 - WARDS_A_DAY)
+        assert await ask("99998", on=day + timedelta(days=1)) == ""
+    with database.connect() as connection:  # of former days nothing is kept
+        assert connection.execute("SELECT DISTINCT day FROM asked").fetchall() == [(day + timedelta(days=1),)]
 
 
 async def test_a_ward_of_an_old_list_is_refused_as_its_code_may_be_another_ward(

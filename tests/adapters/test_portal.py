@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # no stubs are locked for it
 from vn.civilstatus.v1.civilstatus_pb2 import BirthCertificate
@@ -20,13 +24,14 @@ from vn.portal.v1.portal_pb2_grpc import PortalServiceStub
 
 from adapters.administrative.table import UnitTable
 from adapters.population.generate import DEFAULT_SEED
+from adapters.portal.archive import Archive
 from adapters.portal.sample import Family, Kind, families
 from bus.evidence.bundle import encode_bundle
 from bus.evidence.export import Body, export_call
 from bus.evidence.verify import verify_bundle
 from bus.nation.places import portal_address, portal_metadata
 from tests.adapters.births import birth_fields, unit
-from tests.adapters.services import BROKER, PEOPLE, PORTAL, SERVING, Services
+from tests.adapters.services import BROKER, GOOD, PEOPLE, PORTAL, SERVING, Ending, Services
 
 if TYPE_CHECKING:
     from vn.portal.v1.portal_pb2_grpc import PortalServiceAsyncStub
@@ -287,3 +292,89 @@ async def test_a_killed_portal_comes_back_at_its_socket(services: Services, know
     async with meeting(services) as channel:
         events = await told(Met(PortalServiceStub(channel), services.socket), birth(known[Kind.GRANTED][8]))
     assert events[-1].HasField("result")
+
+
+async def test_more_procedures_than_it_takes_at_once_are_refused_until_one_has_ended(
+    services: Services, known: dict[Kind, list[Family]]
+) -> None:
+    services.stop("portal")
+    services.start("portal", "--at-once", "1")
+    civil_status = services.processes["civilstatus"]
+    busy = (grpc.StatusCode.RESOURCE_EXHAUSTED, "PORTAL_BUSY")
+    try:
+        async with meeting(services) as channel:
+            portal = Met(PortalServiceStub(channel), services.socket)
+            civil_status.send_signal(signal.SIGSTOP)
+            both = [asyncio.create_task(ended_as(portal, birth(known[Kind.GRANTED][each]))) for each in (9, 10)]
+            (refused,), (running,) = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            assert refused.result() == busy
+            running.cancel()  # who leaves gives its place back
+            civil_status.send_signal(signal.SIGCONT)
+            for _ in range(100):
+                if (ended := await ended_as(portal, birth(known[Kind.GRANTED][10]))) != busy:
+                    break
+                await asyncio.sleep(0.1)
+            assert ended == GOOD
+    finally:
+        civil_status.send_signal(signal.SIGCONT)
+        services.stop("portal")
+        services.start("portal")
+
+
+async def ended_as(portal: Met, request: pb.RegisterBirthRequest) -> Ending:
+    """Why the portal refused, if it did."""
+    try:
+        await told(portal, request)
+    except grpc.aio.AioRpcError as error:
+        return error.code(), (error.details() or "").partition(":")[0]
+    return GOOD
+
+
+async def test_a_procedure_whose_portal_was_killed_goes_on_when_the_notice_is_sent_again(
+    services: Services, known: dict[Kind, list[Family]]
+) -> None:
+    request = birth(known[Kind.GRANTED][11])
+    async with meeting(services) as channel:
+        events = Met(PortalServiceStub(channel), services.socket).register(request)
+        async for event in events:
+            assert event.step.step == pb.STEP_BIRTH  # registered, and nothing else told yet
+            services.processes["portal"].kill()
+            break
+        services.stop("portal")
+    services.start("portal")
+    with psycopg.connect(services.databases["civilstatus"]) as connection:
+        asked = "SELECT count(*) FROM birth WHERE notice = %s"
+        assert connection.execute(asked, (request.birth_notice_number,)).fetchone() == (1,)
+        async with meeting(services) as channel:
+            again = await told(Met(PortalServiceStub(channel), services.socket), request)
+        assert {outcome(step) for step in steps(again).values()} == {"DONE"}
+        assert again[-1].result.papers_replaced == 6
+        assert connection.execute(asked, (request.birth_notice_number,)).fetchone() == (1,)
+
+
+async def test_evidence_that_was_deleted_breaks_no_proof_that_others_hold(
+    portal: Met, services: Services, known: dict[Kind, list[Family]]
+) -> None:
+    step = steps(await told(portal, birth(known[Kind.GRANTED][12])))["STEP_BIRTH"]
+    folder, broker = home(services) / step.call.evidence, services.instance.broker_home(BROKER)
+    asked, snapshot = bytes.fromhex(step.call.request_id), (broker / "snapshot.bin").read_bytes()
+    key = services.instance.policy_key_point
+    kept = [(folder / name).read_bytes() for name in ("request.body", "response.body")]
+    bodies = [Body(each[:32], each[32:]) for each in kept]
+    whole = export_call(
+        *(asked, broker / "journal"),
+        snapshot=snapshot,
+        policy_key=key,
+        request_body=bodies[0],
+        response_body=bodies[1],
+    )
+    before = verify_bundle(encode_bundle(whole), key)
+    assert Archive(home(services)).tidy(time.time() + 31 * 86_400) > 12  # all that there is, a month later
+    assert not folder.exists()
+    assert verify_bundle(encode_bundle(whole), key) == before  # what was exported
+    bare = export_call(asked, broker / "journal", snapshot=snapshot, policy_key=key)
+    found = verify_bundle(encode_bundle(bare), key)  # and what is exported after: all but what the bodies said
+    assert {one.name for one in before.steps if one.present} - {one.name for one in found.steps if one.present} == {
+        *("request body", "response body"),
+    }
+    assert (await told(portal, birth(known[Kind.GRANTED][13])))[-1].HasField("result")

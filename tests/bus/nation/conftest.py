@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 from vn.administrative.v1.administrative_pb2 import ResolveUnitRequest
 from vn.administrative.v1.administrative_pb2_grpc import AdministrativeUnitServiceStub
 from vn.common.v1.identifiers_pb2 import AdministrativeUnitCode, PersonNumber
+from vn.land.v1.land_pb2 import ProveResidenceRequest
+from vn.land.v1.land_pb2_grpc import LandServiceStub
 from vn.population.v1.population_pb2 import GetPersonRequest
 from vn.population.v1.population_pb2_grpc import PopulationServiceStub
 from vn.portal.v1 import portal_pb2
@@ -26,12 +29,13 @@ from adapters.population.generate import DEFAULT_SEED, DEFAULT_YEAR, generate
 from adapters.portal.sample import Kind, families
 from bus.exchange import CallError, connect_blocking
 from bus.nation import places
-from bus.nation.members import BIRTHS, CIVIL_STATUS
+from bus.nation.members import BIRTHS, CIVIL_STATUS, PORTAL, RESIDENCE
 from bus.up.control import ask_supervisor
 from bus.up.layout import Layout
 from bus.up.process import end_supervisor, supervisor_pid
 from tests.adapters.births import birth_fields, unit
 from tests.bus.cli.conftest import COMMAND, Commands
+from tests.support.jaeger import Jaeger, find_jaeger, running_jaeger
 from tests.support.joined import wait_until
 
 PEOPLE = 500
@@ -85,10 +89,17 @@ class LiveNation:
         request.read_mask.paths.append("name")
         return self._ask(lambda channel: PopulationServiceStub(channel).GetPerson(request, timeout=10))
 
-    def _ask(self, call: Any) -> str:
-        with connect_blocking(load_client_config(self.home(CIVIL_STATUS) / "config.yaml")) as channel:
+    def residence(self) -> str:
+        """Ask land, as the portal does, whether somebody lives in a ward."""
+        person = next(generate(load_table(), DEFAULT_SEED, PEOPLE, DEFAULT_YEAR))
+        request = ProveResidenceRequest(person_number=PersonNumber(value=person.number), ward=unit(person.ward))
+        ask = partial(self._ask, client=PORTAL, purpose=RESIDENCE)
+        return ask(lambda channel: LandServiceStub(channel).ProveResidence(request, timeout=10))
+
+    def _ask(self, call: Any, client: str = CIVIL_STATUS, purpose: str = BIRTHS) -> str:
+        with connect_blocking(load_client_config(self.home(client) / "config.yaml")) as channel:
             try:
-                call(channel.using(purpose=BIRTHS, case_id="NATION-1"))
+                call(channel.using(purpose=purpose, case_id="NATION-1"))
             except CallError as error:
                 return f"{error.code()} {error.reason}"
         return "answered"
@@ -111,7 +122,18 @@ class LiveNation:
 
 
 @pytest.fixture(scope="session")
-def nation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveNation]:
+def jaeger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jaeger | None]:
+    """Where the nation's spans go, if this machine has one."""
+    program = find_jaeger()
+    if program is None:
+        yield None
+        return
+    with running_jaeger(program, tmp_path_factory.mktemp("jaeger")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def nation(tmp_path_factory: pytest.TempPathFactory, jaeger: Jaeger | None) -> Iterator[LiveNation]:
     state = tmp_path_factory.mktemp("a nation") / "state"
     found = LiveNation(Commands(state))
     given = [*COMMAND, "up", "--nation", "--people", str(PEOPLE), "--state", str(state)]
@@ -124,7 +146,7 @@ def nation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveNation]:
         starting.communicate(timeout=60)
         end_supervisor(found.layout, 60.0)
         ran = subprocess.run(
-            [*COMMAND, "up", "--state", str(state)],
+            [*COMMAND, "up", "--state", str(state), *(("--otlp", str(jaeger.otlp)) if jaeger else ())],
             env=os.environ | POISON,
             capture_output=True,
             timeout=300,

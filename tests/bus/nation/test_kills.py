@@ -4,7 +4,7 @@ import os
 import signal
 from typing import Any
 
-from bus.nation.members import CIVIL_STATUS, HANOI, POPULATION, UNITS
+from bus.nation.members import CIVIL_STATUS, GRANTS, HANOI, POPULATION, UNITS
 from bus.up.clock import now_ms
 from bus.up.report import State, look
 from tests.bus.nation.conftest import PEOPLE, LiveNation
@@ -36,6 +36,18 @@ def test_nation_is_told_member_by_member_with_its_memory(nation: LiveNation) -> 
 def test_birth_by_the_portal_replaces_every_paper(nation: LiveNation) -> None:
     """At the ministry's civil status and at the province's: every member does its part, by the table's grants."""
     assert [nation.register_birth(path) for path in (CIVIL_STATUS, HANOI)] == [6, 6]
+
+
+def test_portal_that_asks_where_people_live_is_stopped_at_its_daily_limit(nation: LiveNation) -> None:
+    grant = next(one for one in nation.commands.json("grant", "list") if one["grant_id"] == "residence-portal")
+    daily = next(row.calls_per_day for row in GRANTS if row.grant_id == "residence-portal")
+    assert grant["calls_per_day"] == daily
+    quota = ("grant", "quota", "residence-portal", "--reason", "test", "--calls-per-day")
+    nation.commands.run(*quota, 1)
+    nation.residence()  # the day's first, if nobody asked before
+    assert nation.residence() == "StatusCode.RESOURCE_EXHAUSTED QUOTA_EXCEEDED"
+    nation.commands.run(*quota, daily)
+    assert nation.residence() == "answered"
 
 
 def test_calls_go_on_while_the_bus_own_database_is_dead(nation: LiveNation) -> None:

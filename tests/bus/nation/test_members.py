@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+from bus.nation.founding import grant_made
 from bus.nation.members import GRANTS, MEMBERS, PROGRAMS, REGISTRY
 
 
@@ -13,6 +14,13 @@ def test_grants_are_between_members_for_methods_that_are_offered() -> None:
         assert row.purposes
         assert {method.rpartition("/")[0] for method in row.methods} == {f"/{offers[row.provider]}"}
     assert len({row.grant_id for row in GRANTS}) == len(GRANTS)
+
+
+def test_grant_by_which_one_could_go_through_a_register_has_a_daily_limit() -> None:
+    for row in GRANTS:
+        asks_for_residence = any(method.endswith("/ProveResidence") for method in row.methods)
+        assert (0 < row.calls_per_day < 100_000) is asks_for_residence
+        assert grant_made(row, 0).quota.calls_per_day == row.calls_per_day
 
 
 def test_members_are_named_in_both_languages_and_have_programs() -> None:

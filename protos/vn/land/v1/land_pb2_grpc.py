@@ -68,7 +68,9 @@ class LandServiceServicer:
         The caller must hold a grant for this method; given to any member that used
         to ask citizens for a paper about their residence.
         FAILED_PRECONDITION: the ward is not named in the current code list; the
-        same code may be another ward in another list.
+        same code may be another ward in another list. RESOURCE_EXHAUSTED: the
+        caller has named five other wards for this person today (UTC), which is
+        searching; ask the person for the address.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,7 +48,9 @@ class LandServiceStub:
     The caller must hold a grant for this method; given to any member that used
     to ask citizens for a paper about their residence.
     FAILED_PRECONDITION: the ward is not named in the current code list; the
-    same code may be another ward in another list.
+    same code may be another ward in another list. RESOURCE_EXHAUSTED: the
+    caller has named five other wards for this person today (UTC), which is
+    searching; ask the person for the address.
     """
 
 @_typing.type_check_only
@@ -69,7 +71,9 @@ class LandServiceAsyncStub(LandServiceStub):
     The caller must hold a grant for this method; given to any member that used
     to ask citizens for a paper about their residence.
     FAILED_PRECONDITION: the ward is not named in the current code list; the
-    same code may be another ward in another list.
+    same code may be another ward in another list. RESOURCE_EXHAUSTED: the
+    caller has named five other wards for this person today (UTC), which is
+    searching; ask the person for the address.
     """
 
 class LandServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -99,7 +103,9 @@ class LandServiceServicer(metaclass=_abc_1.ABCMeta):
         The caller must hold a grant for this method; given to any member that used
         to ask citizens for a paper about their residence.
         FAILED_PRECONDITION: the ward is not named in the current code list; the
-        same code may be another ward in another list.
+        same code may be another ward in another list. RESOURCE_EXHAUSTED: the
+        caller has named five other wards for this person today (UTC), which is
+        searching; ask the person for the address.
         """
 
 def add_LandServiceServicer_to_server(servicer: LandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -238,8 +238,9 @@ class BusCall(_message.Message):
     Filled by the portal.
     """
     evidence: _builtins.str
-    """Folder below the portal's home that holds the call's evidence; empty when
-    nothing came back. Filled by the portal.
+    """Folder below the portal's home that holds the call's evidence, for as many
+    days as the portal keeps it; empty when nothing came back. Filled by the
+    portal.
     """
     def __init__(
         self,

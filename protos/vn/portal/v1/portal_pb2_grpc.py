@@ -55,8 +55,9 @@ class PortalServiceServicer:
         says what lies beside the socket (portal.secret, 0600, made anew at each
         start) as metadata "govbus-portal-secret". PERMISSION_DENIED: it did not.
         Calling again with the same birth notice number continues what was begun:
-        no step happens twice.
-        INVALID_ARGUMENT: a field breaks its rule. UNAVAILABLE: the portal cannot
+        no step happens twice, whatever ended in between, the portal included.
+        INVALID_ARGUMENT: a field breaks its rule. RESOURCE_EXHAUSTED: as many
+        procedures run as the portal takes at once. UNAVAILABLE: the portal cannot
         keep evidence in its home.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
