@@ -16,6 +16,7 @@ import typer
 
 from bus.exchange import CallError, ClientConfig, ConfigError, load_client_config  # isort: skip - before gRPC
 
+from bus.cli.near import did_you_mean
 from bus.cli.output import Unable
 from bus.exchange.fetch import SnapshotFetcher
 from bus.exchange.signing_key import SigningKeyFile
@@ -127,9 +128,12 @@ def home_of(home: Path | None, layout: Layout, path: str | None) -> Path:
     if home is not None:
         return home
     assert path is not None  # noqa: S101 - one of the two is there
-    found = layout.state / "subsystems" / path.replace("/", ".")
+    homes = layout.state / "subsystems"
+    found = homes / path.replace("/", ".")
     if not (found / _CONFIG).exists():
-        raise Unable(f"{layout.state} keeps no home of {path}; name the directory where it was enrolled with --home")
+        known = [one.parent.name.replace(".", "/") for one in homes.glob(f"*/{_CONFIG}")]
+        said = did_you_mean(path, known) or "; name the directory where it was enrolled with --home"
+        raise Unable(f"{layout.state} keeps no home of {path}{said}")
     return found
 
 
@@ -166,7 +170,8 @@ def choose(caller: Caller, method: str, purpose: str, provider: str | None, gran
     of_method = [one for one in caller.permitted() if one.method == method]
     if not of_method:
         coming = [f"{name} begins at {iso(start)}" for name, start in caller.coming(method)]
-        said = f"{', '.join(coming)}; call again then" if coming else "see --list, or ask for a grant"
+        meant = did_you_mean(method[1:], [one.method[1:] for one in caller.permitted()])
+        said = f"{', '.join(coming)}; call again then" if coming else f"see --list, or ask for a grant{meant}"
         raise NotPermitted(f"no grant in force lets this subsystem call {method[1:]}; {said}")
     fitting = [
         one

@@ -83,6 +83,8 @@ def export(
         except (NotInJournal, JournalDamaged, TreeDamaged, LedgerInconsistent, ValueError) as error:
             raise Unable(str(error)) from error
         target = out or Path(f"{wanted.hex()}.evidence")
+        if not target.absolute().parent.is_dir():
+            raise Unable(f"there is no directory {target.parent}; make it, or name another file with --out")
         write_atomic(target, encode_bundle(bundle))
         if as_json:
             echo_json({"file": str(target), "request_id": wanted.hex(), "in_ledger": bool(bundle.ledger_key)})

@@ -14,6 +14,7 @@ from typing import IO, Annotated
 
 import typer
 
+from bus.cli.near import did_you_mean
 from bus.cli.output import Unable, echo_json, error_lines, printable
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.nation.members import PROGRAMS
@@ -55,7 +56,8 @@ def logs(
         sources = [one for one in every if part is None or part in one.parts]
         if not sources:
             known = dict.fromkeys(each for one in every for each in one.parts)
-            raise Unable(f"there is no part {part}; there are {', '.join(known)}")
+            said = did_you_mean(part or "", known) or f"; there are {', '.join(known)}"
+            raise Unable(f"there is no part {part}{said}")
         try:
             found = [(one, line) for one in sources for line in one.last(lines, part)]
             if as_json and not follow:

@@ -89,6 +89,10 @@ def _line(error: Exception, missing: str) -> str | None:
         return None  # whoever read our output has enough: bus.cli.main ends quietly
     if isinstance(error, FileNotFoundError):
         return f"No such file or directory: {error.filename or error}; {missing}"
+    if isinstance(error, PermissionError):
+        return f"Permission denied: {error.filename or error}; give the command as the account that owns it"
+    if isinstance(error, IsADirectoryError):
+        return f"Is a directory: {error.filename}; {missing}"
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         return f"{error.strerror or error}{where}"

@@ -175,7 +175,7 @@ class Attacker:
             ),
             Attack(
                 "stolen",
-                "the portal's request over the tax office's line",
+                "portal's request over tax office's line",
                 Reason.CLIENT_MISMATCH,
                 lambda: self.send(self.forge(), tls=self.tax_tls),
             ),
@@ -229,7 +229,7 @@ async def attack(world: World, report: Report, screen: Screen) -> None:
     attacks = attacker.attacks()
     with screen.working(f"{len(attacks)} attacks, one after another"):
         done = [await _do(one, world, report) for one in attacks]
-    columns = ("attack", "refused with", "provider", "as it must be")
+    columns = ("attack", "refused with", "provider", "held?")
     screen.table(columns, [row for row, _ in done], title="With real keys, over mutual TLS")
     for claim in (claim for _, claims in done for claim in claims if not claim.holds):
         screen.claim(claim)

@@ -55,7 +55,7 @@ async def stop_database(
     text = f"killed {kills} times; a change meanwhile is refused, and nothing of it recorded"
     refused = "refused" if said else "done"
     screen.claim(report.claim("change-refused", text, "refused", refused))
-    screen.say(f'    "{said}"')
+    screen.say(f'    it said: "{said.partition(": ")[0]}"')
     text = "a birth meanwhile is registered: the members' databases are on a server of their own"
     screen.claim(report.claim("born-meanwhile", text, True, born.result is not None))
     with screen.working("left alone it starts again"):

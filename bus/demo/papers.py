@@ -27,8 +27,8 @@ def claim_papers(
     if not family.allowance:
         expected.discard(pb.PAPER_EMPLOYER_CONFIRMATION)
     if not report.papers:
-        rows = [(paper.name.en, paper.name.vi, step.call.provider) for paper, step in told.papers]
-        screen.table(("paper that nobody brings", "giấy tờ", "who was asked instead"), rows, title="Papers replaced")
+        rows = [(paper.name.en, step.call.provider, paper.name.vi) for paper, step in told.papers]
+        screen.table(("paper that nobody brings", "who was asked instead", "giấy tờ"), rows, title="Papers replaced")
     report.papers += [
         {
             "case": told.case_id,

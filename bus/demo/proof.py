@@ -67,7 +67,7 @@ def prove(world: World, report: Report, screen: Screen) -> None:
         claim = report.claim(f"flip-{len(rows) + 1}", f"one bit of {flip.text} flipped: step named", flip.step, found)
         report.flips.append({"text": flip.text, "expected": flip.step, "found": found, "holds": claim.holds})
         rows.append((flip.text, found, "yes" if claim.holds else f"NO, expected {flip.step}"))
-    screen.table(("one bit flipped in", "first step that fails", "as it must be"), rows, title="The same file, damaged")
+    screen.table(("one bit flipped in", "first step that fails", "held?"), rows, title="The same file, damaged")
     places = range(0, len(data), max(1, len(data) // _TRIED))
     passed = sum(_judge(_flipped(data, place), point) == HOLDS for place in places)
     text = f"of {len(places)} files with one bit flipped, all over, none passes"

@@ -8,6 +8,7 @@
 import asyncio
 import enum
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -112,9 +113,10 @@ def _summarize(report: Report, screen: Screen, seconds: float, following: list[s
 
 def _next(keep: Path | None, story: Story) -> list[str]:
     """Commands that work from where this one was given."""
-    program = shlex.quote(sys.argv[0]) if Path(sys.argv[0]).name == "govbus" else "govbus"
+    found = shutil.which("govbus") or Path(sys.argv[0]).name != "govbus"
+    program = "govbus" if found else shlex.quote(sys.argv[0])
     if keep is None:
-        started = [f"{program} up --nation", f"{program} status", f"{program} down --wipe"]
+        started = [f"{program} {one}" for one in ("up --nation", "birth", "explain last", "status", "down --wipe")]
         return [*started, f"{program} demo --state nation", f"{program} demo --only attacks --slow", "make test"]
     state = f"--state {shlex.quote(str(keep))}"
     question = shlex.quote(MessageToJson(question_message(), indent=None))

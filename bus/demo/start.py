@@ -101,7 +101,7 @@ def _show_members(world: World, report: Report, screen: Screen) -> None:
     rows = [
         (
             str(one["path"]),
-            str(one["service"]) or "client: the citizens' portal",
+            str(one["service"]).rpartition(".")[2] or "client: the citizens' portal",
             str(one["pid"]),
             str(one["serves"]),
             str(one["memory_mib"]),

@@ -38,7 +38,7 @@ def journaled(journals: Sequence[Path], cases: set[str]) -> list[JournaledCall]:
 
 def show_calls(calls: Iterable[JournaledCall], screen: Screen) -> None:
     """Who asked whom."""
-    columns = ("who", "asked whom", "what", "purpose", "status", "ms", "receipt")
+    columns = ("who", "asked whom", "what", "purpose", "", "ms", "entry")
     rows = [
         (
             call.client,
@@ -47,11 +47,11 @@ def show_calls(calls: Iterable[JournaledCall], screen: Screen) -> None:
             call.purpose,
             call.status,
             str(call.milliseconds),
-            f"yes, {call.outcome_sequence}",
+            str(call.outcome_sequence) if call.receipt else "NONE",
         )
         for call in calls
     ]
-    screen.table(columns, rows, title="Every call of this birth, from the brokers' journals")
+    screen.table(columns, rows, title="Every call of this birth, and the entry of its receipt in the broker's journal")
 
 
 def claim_calls(calls: list[JournaledCall], runs: Sequence[Told], home: Path, report: Report, screen: Screen) -> None:
