@@ -24,6 +24,7 @@ __all__ = [
     "recording_with",
     "refuse_span",
     "server_span",
+    "serving",
     "traceparent_of",
     "untraced_span",
 ]
@@ -116,6 +117,18 @@ def server_span(method: str, provider: str, traceparent: str | None) -> Span:
     parent = _propagator.extract({TRACEPARENT: traceparent}, _ROOT) if traceparent else _ROOT
     attributes = _attributes(method, provider)
     return _tracer.start_span(method[1:], context=parent, kind=SpanKind.SERVER, attributes=attributes)
+
+
+@contextmanager
+def serving(method: str, provider: str, pairs: Iterable[tuple[str, str | bytes]]) -> Iterator[None]:
+    """For the block: the span of a call that did not come by the bus, above the calls that are made for it."""
+    span = server_span(method, provider, traceparent_in(pairs))
+    token = enter(span)
+    try:
+        yield
+    finally:
+        leave(token)
+        span.end()
 
 
 def name_request(request_id: bytes, span: Span | None = None) -> None:
