@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import platform
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from dockerfile_parse import DockerfileParser
 
+from bus.engines.broker import gate_library
 from tests.deploy.commands import TyperException, verify_command
 
 TOP = Path(__file__).resolve().parents[2]
@@ -145,10 +147,10 @@ def test_pod_starts_and_asks_what_the_command_line_has(workload: dict[str, Any])
             verify_command(asked)
     served = [one for one in containers(workload) if "ports" in one]
     assert [one for one in served if {"startupProbe", "readinessProbe", "livenessProbe"} <= one.keys()] == served != []
-    for container in served:
-        named = {one["name"]: one["containerPort"] for one in container["ports"]}
-        told = re.findall(r"--(?:enrol-)?listen=\S+:(\d+)|--metrics=\S+:(\d+)", " ".join(container["args"]))
-        assert {int(one or other) for one, other in told} <= set(named.values())
+    opened = {one["containerPort"] for container in served for one in container["ports"]}
+    words = " ".join(word for container in containers(workload) for word in container.get("args", []))
+    told = re.findall(r"--(?:enrol-)?listen=\S+:(\d+)|--metrics=\S+:(\d+)", words)
+    assert {int(one or other) for one, other in told} <= opened
 
 
 def commands_in(container: dict[str, Any]) -> list[list[str]]:
@@ -168,6 +170,37 @@ def test_every_kind_of_command_in_a_pod_is_looked_at() -> None:
     (broker,) = [one for one in WORKLOADS if one["metadata"]["name"] == "broker-2"]
     found = [command[:2] for container in containers(broker) for command in commands_in(container)]
     assert found == [["enrol", "/var/lib/govbus/home"], ["broker", "keep"], ["broker", "drain"]]
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: str(one["metadata"]["name"]))
+def test_envoy_is_given_its_journal_and_what_was_made_for_it_and_no_signing_key(workload: dict[str, Any]) -> None:
+    *_, keeper, envoy = containers(workload)
+    assert re.fullmatch(r"docker\.io/envoyproxy/envoy:v1\.4\d\.\d+", envoy["image"])
+    assert (keeper["restartPolicy"], "env" in envoy) == ("Always", False)
+    home = next(word for word in keeper["lifecycle"]["preStop"]["exec"]["command"] if word.startswith("/var/lib/"))
+    given = {
+        (one["name"], one["mountPath"], one["subPath"], one.get("readOnly", False)) for one in envoy["volumeMounts"]
+    }
+    assert given == {
+        ("state", f"{home}/journal", f"{home.removeprefix('/var/lib/govbus/')}/journal", False),
+        ("share", "/run/govbus/envoy", "envoy", True),
+        ("share", "/run/govbus/admin", "admin", False),
+    }
+    wider = {(one["name"], one["mountPath"]) for one in keeper["volumeMounts"]}
+    assert {("state", "/var/lib/govbus"), ("share", "/run/govbus")} <= wider
+    (share,) = (one for one in workload["spec"]["template"]["spec"]["volumes"] if one["name"] == "share")
+    assert share["emptyDir"]["medium"] == "Memory"
+
+
+def test_gate_needs_nothing_that_envoys_own_image_lacks() -> None:
+    """It is made from Ubuntu 22.04: glibc 2.35, and OpenSSL 3.0 with its certificates."""
+    if shutil.which("objdump") is None:
+        pytest.skip("objdump (binutils) is not here")
+    read = subprocess.run(["objdump", "-p", str(gate_library())], capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"NEEDED\s+(\S+)", read)) <= {"libc.so.6", "libcrypto.so.3"}
+    wanted = {tuple(map(int, one.split("."))) for one in re.findall(r"GLIBC_(\d[\d.]+)", read)}
+    if tuple(map(int, platform.libc_ver()[1].split("."))) <= (2, 36):  # as in the image where it is built
+        assert max(wanted) <= (2, 35)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=lambda one: str(one["metadata"]["name"]))
