@@ -83,6 +83,20 @@ async def test_spans_hold_nothing_of_the_message_the_case_or_the_official(
             assert private not in told
 
 
+async def test_untraced_call_is_in_no_trace_at_the_providers_either(world: World, spans: InMemorySpanExporter) -> None:
+    async with running(world) as bus:
+        await bus.stub_using(untraced=True).GetUnit(ask())
+        assert spans.get_finished_spans() == ()
+        await bus.stub_using().GetUnit(ask())
+    assert len(spans.get_finished_spans()) == 2
+
+
+def test_untraced_call_tells_the_broker_to_record_nothing() -> None:
+    (pair,) = telemetry.traceparent_of(telemetry.untraced_span(GET, PROVIDER))
+    version, trace_id, span_id, flags = pair[1].split("-")
+    assert (version, len(trace_id), len(span_id), flags) == ("00", 32, 16, "00")
+
+
 async def test_without_tracing_no_traceparent_travels(world: World) -> None:
     span = trace.get_tracer("none").start_span("none")
     assert telemetry.traceparent_of(span) == ()
