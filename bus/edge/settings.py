@@ -1,7 +1,7 @@
 """What one broker instance's Envoy is told, as frozen values: the input of `bus.edge.envoy_config`.
 
-Nothing here is secret: the gate's private key travels by an inherited descriptor (bus.engines.envoy), never by a file
-of configuration. Limits that are promises of the design stand here as constants, with their reason.
+Nothing here is secret: the gate's private key travels in memory (bus.engines.envoy), never by a file of configuration.
+Limits that are promises of the design stand here as constants, with their reason.
 """
 
 from dataclasses import dataclass
