@@ -35,6 +35,7 @@ from govbus.registry.v1 import (
     renewal_pb2,
     renewal_pb2_grpc,
 )
+from grpc import StatusCode
 from typer.testing import CliRunner
 from vn.administrative.v1 import administrative_pb2_grpc
 
@@ -45,8 +46,10 @@ from bus.edge.publisher import Publisher
 from bus.engines.broker import Broker
 from bus.engines.postgres import Postgres
 from bus.exchange.blocking import BlockingView
+from bus.exchange.exceptions import ContractBreaking
 from bus.registry.clock import ClockSetBack
 from bus.registry.codec import encode_change
+from bus.registry.contracts import contract_changes
 from bus.registry.enrolment import certificate_added, issue_token, root_digest
 from bus.registry.enrolment_client import enrol
 from bus.registry.enrolment_tokens import TokenIssued
@@ -68,6 +71,10 @@ NEWCOMER = "gov/moh/vaccination"
 PURPOSE = "registry.use"
 DIRECTORY = "govbus.registry.v1.DirectoryService"
 ADMIN = "govbus.registry.v1.AdminService"
+UNITS_SERVICE, UNITS_FILE = (
+    "vn.administrative.v1.AdministrativeUnitService",
+    "vn/administrative/v1/administrative.proto",
+)
 RENEWAL = "govbus.registry.v1.RenewalService"
 
 
@@ -249,6 +256,51 @@ def test_operators_change_that_breaks_a_rule_is_refused_whole(world: World) -> N
     unnamed = admin_pb2_grpc.AdminServiceStub(world.operator)
     assert reason_of(unnamed.RecordChanges, changes(good)) == (Reason.CHANGE_REFUSED, "official-unnamed")
     assert world.registry.state().position == before
+
+
+def registered_units(world: World) -> bytes:
+    return world.registry.attachment(world.registry.state().services[UNITS_SERVICE].image)
+
+
+def broken_units(world: World) -> bytes:
+    """The registered contract with one field of another type."""
+    image = FileDescriptorSet.FromString(
+        world.registry.attachment(world.registry.state().services[UNITS_SERVICE].image)
+    )
+    (file,) = [one for one in image.file if one.name == UNITS_FILE]
+    (message,) = [one for one in file.message_type if one.name == "GetUnitRequest"]
+    message.field[0].number = 900
+    return image.SerializeToString()
+
+
+def test_contract_that_breaks_a_registered_one_is_refused_by_file_rule_and_element(world: World) -> None:
+    before = world.registry.state().position
+    several, files = contract_changes(world.registry.state(), broken_units(world))
+    request = changes(*several)
+    request.files.extend(files.values())
+    with pytest.raises(ContractBreaking) as refused:
+        world.admin.RecordChanges(request, timeout=60)
+    assert refused.value.code() is StatusCode.FAILED_PRECONDITION
+    assert refused.value.metadata == {
+        "file": UNITS_FILE,
+        "rule": "FIELD_NO_DELETE_UNLESS_NAME_RESERVED",
+        "element": "vn.administrative.v1.GetUnitRequest.code",
+        "breaks": "2",
+    }
+    assert world.registry.state().position == before
+
+
+def test_developer_is_told_beforehand_what_a_contract_breaks(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "units.binpb"
+    asked = ["contract", "check", str(file), "--home", str(world.home), "--json"]
+    file.write_bytes(registered_units(world))
+    assert CliRunner().invoke(app, asked).exit_code == 0
+    file.write_bytes(broken_units(world))
+    told = CliRunner().invoke(app, asked)
+    assert told.exit_code == 1
+    answer = json.loads(told.stdout)
+    assert not answer["compatible"]
+    assert {one["element"] for one in answer["breaks"]} == {"vn.administrative.v1.GetUnitRequest.code"}
 
 
 def test_nobody_renews_for_somebody_else(world: World) -> None:
