@@ -1,10 +1,11 @@
-"""deploy/kubernetes/broker.yaml does what it says: Envoy and its keeper in worlds of their own, and real calls."""
+"""deploy/kubernetes does what it says: Envoy and its keeper in worlds of their own, and real calls."""
 
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bus.exchange import CallError, connect, load_client_config, load_provider_config, serve  # isort: skip - before gRPC
 
@@ -16,12 +17,18 @@ from bus.edge.instance import Instance, make_instance
 from bus.engines.admin import EnvoyAdmin
 from native.journal import load_segments, read_groups
 from native.journal_records import ProcessStart, parse_record
+from tests.bus.engines.support import free_port
 from tests.deploy.pod import TOP, Container, Pod, unavailable
 from tests.integration.world import BROKER, CALLER, PURPOSE, UNITS, Units, ask, nation
 from tests.support.live import wait_until
 
-OBJECTS = yaml.safe_load_all((TOP / "deploy" / "kubernetes" / "broker.yaml").read_text("utf-8"))
-(WORKLOAD,) = [one for one in OBJECTS if one["kind"] == "StatefulSet"]
+
+def workload(name: str) -> Any:
+    objects = yaml.safe_load_all((TOP / "deploy" / "kubernetes" / f"{name}.yaml").read_text("utf-8"))
+    (found,) = (one for one in objects if one["kind"] == "StatefulSet")
+    return found
+
+
 pytestmark = pytest.mark.skipif(unavailable() != "", reason=unavailable())
 
 
@@ -30,7 +37,7 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.instance: Instance = make_instance(directory / "a state", nation(), now=datetime.now(UTC))
-        self.pod = Pod(WORKLOAD, directory / "a pod")
+        self.pod = Pod(workload("broker"), directory / "a pod")
         self.home = self.pod.directory / "state" / "home"
         self.share = self.pod.directory / "share"
         elsewhere = self.instance.broker_home(BROKER)
@@ -142,3 +149,30 @@ def test_envoy_waits_for_its_keeper_and_can_be_ended_meanwhile(world: World) -> 
     envoy.kill(signal.SIGTERM)
     assert envoy.ended() != 0
     assert world.gate_keys() == []
+
+
+@pytest.mark.soak
+def test_instance_serves_by_an_envoy_of_another_container_and_ends_in_order(tmp_path: Path) -> None:
+    """With a PostgreSQL of its own, and on loopback."""
+    pod = Pod(workload("instance"), tmp_path / "a pod")
+    told = pod.containers["govbus"]
+    local = {"--listen": free_port(), "--enrol-listen": free_port(), "--metrics": free_port()}
+    told["args"] = [
+        f"{name}=127.0.0.1:{local[name]}" if (name := word.partition("=")[0]) in local else word
+        for word in [*told["args"], "--state=/var/lib/govbus/instance"]
+    ]
+    status = ["govbus", "status", "--serving", "--state=/var/lib/govbus/instance"]
+    govbus = pod.start("govbus")
+    started = [govbus]
+    try:
+        wait_until(lambda: pod.start("govbus", told["startupProbe"]["exec"]["command"]).ended() == 0)
+        assert pod.start("govbus", status).ended() == 1
+        started.append(envoy := pod.start("envoy"))
+        wait_until(lambda: pod.start("govbus", status).ended() == 0)
+        assert pod.start("govbus", told["lifecycle"]["preStop"]["exec"]["command"]).ended() == 0
+        assert envoy.ended() == 0
+        govbus.kill(signal.SIGTERM)
+        assert govbus.ended() == 0
+    finally:
+        for container in started:
+            container.clear()
