@@ -75,15 +75,15 @@ def list_(
         for named in filter(None, (client, provider)):
             known(named, now.subsystems, "subsystem")
         found = {
-            name: _flat(one)
+            name: _flat(now, one)
             for name, one in now.grants.items()
             if client in (None, one.client) and provider in (None, one.provider)
         }
         own = frozenset() if every else {name for name, one in found.items() if _of_the_bus(one)}
         columns: Columns = {
             "grant": "name",
-            "client": "client",
-            "provider": "provider",
+            "client": lambda one: _party(one, "client"),
+            "provider": lambda one: _party(one, "provider"),
             "until": _until,
             "for": _what_for,
         }
@@ -94,6 +94,11 @@ def list_(
 
 def _of_the_bus(entry: Mapping[str, Any]) -> bool:
     return all(purpose.startswith(_BUS_PURPOSES) for purpose in entry["purposes"])
+
+
+def _party(entry: Mapping[str, Any], role: str) -> str:
+    """Its path; of one that is suspended, that it is: its callers are told of no grant."""
+    return f"{entry[role]} (suspended)" if entry[f"{role}_suspended"] else str(entry[role])
 
 
 def _until(entry: Mapping[str, Any]) -> str:
@@ -113,9 +118,9 @@ def _what_for(entry: Mapping[str, Any]) -> str:
 def show(grant_id: GrantId, at: At = None, state: StateOption = None, as_json: JsonOption = False) -> None:
     """Show one grant."""
     with error_lines():
-        found = view(state, at).grants
-        known(grant_id, found, "grant")
-        show_entry({grant_id: _flat(found[grant_id])}, grant_id, "grant", as_json)
+        now = view(state, at)
+        known(grant_id, now.grants, "grant")
+        show_entry({grant_id: _flat(now, now.grants[grant_id])}, grant_id, "grant", as_json)
 
 
 @app.command()
@@ -143,10 +148,12 @@ def revoke(
     change(state, operator, reason, as_json, lambda _: [GrantRevoked(grant_id)])
 
 
-def _flat(entry: GrantEntry) -> dict[str, Any]:
+def _flat(now: RegistryState, entry: GrantEntry) -> dict[str, Any]:
+    """As one object, with since when its parties are suspended, by themselves or with their members."""
     shown: dict[str, Any] = plain(entry)
     grant: dict[str, Any] = shown.pop("grant")
-    return grant | shown
+    since = {f"{role}_suspended": now.suspended_since(getattr(entry, role)) for role in ("client", "provider")}
+    return grant | shown | {name: iso(one) for name, one in since.items()}
 
 
 def _methods(now: RegistryState, text: str) -> list[str]:

@@ -79,9 +79,9 @@ def short(entry: Mapping[str, Any]) -> str:
 
 def state_of(entry: Mapping[str, Any]) -> str:
     """`active`, or what it is instead and since which day."""
-    for name in ("revoked", "suspended"):
+    for name in ("revoked", "suspended", "member_suspended"):
         if entry.get(name):
-            return f"{name} {entry[name][:10]}"
+            return f"{name.replace('_', ' ')} {entry[name][:10]}"
     return "active"
 
 

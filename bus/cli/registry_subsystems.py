@@ -7,9 +7,10 @@ import typer
 
 from bus.cli.output import error_lines
 from bus.cli.registry_open import At, Operator, Reason, change, view
-from bus.cli.registry_show import Columns, list_entries, show_entry, state_of
+from bus.cli.registry_show import Columns, list_entries, plain, show_entry, state_of
 from bus.cli.up import JsonOption, StateOption
 from bus.registry.change import Change
+from bus.registry.state import RegistryState
 from bus.registry.subsystems import (
     AgentAppointed,
     AgentDismissed,
@@ -20,6 +21,7 @@ from bus.registry.subsystems import (
     SubsystemRevoked,
     SubsystemSuspended,
 )
+from bus.up.report_parts import iso
 
 __all__ = ["app"]
 
@@ -50,7 +52,15 @@ def list_(at: At = None, state: StateOption = None, as_json: JsonOption = False)
     """List all subsystems."""
     with error_lines():
         columns: Columns = {"subsystem": "name", "state": state_of, "listens on": "endpoints", "offers": _offers}
-        list_entries(view(state, at).subsystems, columns, as_json)
+        list_entries(_entries(view(state, at)), columns, as_json)
+
+
+def _entries(now: RegistryState) -> dict[str, dict[str, Any]]:
+    """Each with its member's suspension, which is its own as long as it lasts."""
+    return {
+        path: plain(one) | {"member_suspended": iso(now.members[one.member].suspended_ms)}
+        for path, one in now.subsystems.items()
+    }
 
 
 def _offers(entry: Mapping[str, Any]) -> str:
@@ -61,7 +71,7 @@ def _offers(entry: Mapping[str, Any]) -> str:
 def show(subsystem: Subsystem, at: At = None, state: StateOption = None, as_json: JsonOption = False) -> None:
     """Show one subsystem."""
     with error_lines():
-        show_entry(view(state, at).subsystems, subsystem, "subsystem", as_json)
+        show_entry(_entries(view(state, at)), subsystem, "subsystem", as_json)
 
 
 @app.command()

@@ -154,3 +154,9 @@ class RegistryState:
     """(agent, client) -> since when."""
     tokens: Mapping[bytes, TokenEntry] = field(default_factory=dict)
     """By SHA-256 of the secret; those that ended more than a day ago are forgotten."""
+
+    def suspended_since(self, path: str) -> int | None:
+        """Since when a subsystem neither calls nor serves: it or its member is suspended. None if neither is."""
+        found = self.subsystems[path]
+        since = (found.suspended_ms, self.members[found.member].suspended_ms)
+        return min((one for one in since if one is not None), default=None)

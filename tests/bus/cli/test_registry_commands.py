@@ -128,6 +128,22 @@ def test_suspended_is_in_force_when_the_command_ends(nation: Commands) -> None:
         assert is_active(nation, "gov/mps/portal")
 
 
+@pytest.mark.parametrize(("what", "name"), [("subsystem", "gov/mps/population"), ("member", "gov/mps")])
+def test_operator_sees_why_callers_of_a_suspended_provider_are_told_of_no_grant(
+    nation: Commands, what: str, name: str
+) -> None:
+    nation.json(what, "suspend", name, *WHY)
+    (listed,) = [one for one in nation.json("subsystem", "list") if one["name"] == "gov/mps/population"]
+    assert listed["suspended" if what == "subsystem" else "member_suspended"] is not None
+    assert "suspended 20" in nation.run("subsystem", "list").stdout
+    assert "suspended" in nation.run("subsystem", "show", "gov/mps/population").stdout
+    assert "gov/mps/population (suspended)" in nation.run("grant", "list").stdout
+    assert nation.json("grant", "show", "grant-1")["provider_suspended"] is not None
+    nation.json(what, "resume", name, *WHY)
+    assert "(suspended)" not in nation.run("grant", "list").stdout
+    assert nation.json("grant", "show", "grant-1")["provider_suspended"] is None
+
+
 def test_grant_gets_a_quota_and_ends(nation: Commands) -> None:
     nation.json(*grant_words("grant-2"), *WHY)
     before = policy(nation).counts()
