@@ -16,6 +16,7 @@ from bus.engines.supervisor import Supervisor
 __all__ = ["AdminError", "EnvoyAdmin"]
 
 _TIMEOUT = 5.0
+_LONGEST_BYTES = 64 << 20  # one that strangers have taken over may run in another container
 _GONE_SECONDS = 20.0
 
 
@@ -112,7 +113,10 @@ class EnvoyAdmin:
         try:
             connection.request(method, target)
             response = connection.getresponse()
-            return response.status, response.read()
+            body = response.read(_LONGEST_BYTES + 1)
+            if len(body) > _LONGEST_BYTES:
+                raise AdminError(f"the answer to {target.partition('?')[0]} has no end")
+            return response.status, body
         except http.client.HTTPException as error:
             raise AdminError(f"not an HTTP answer from {self.path}") from error
         finally:

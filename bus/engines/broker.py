@@ -42,6 +42,7 @@ _WATCH_SECONDS = 0.02  # two stat calls; what is waited here is waited by every 
 _KEPT_SNAPSHOTS = 3
 _ALARM_SECONDS = 600.0
 _RESTART_MARGIN = 0.9
+_AGAIN_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class Broker:
             share.make()
         self._tls = share.files if share else home
         self._tls_copy = TlsCopy(home, share) if share else None
+        self._certificate_at = 0.0
         self._files = share.files if share else ensure_private_directory(home / "envoy")
         self._snapshots = ensure_private_directory(self._files / "snapshots")
         self._follow_policy()
@@ -168,10 +170,11 @@ class Broker:
 
     def _follow_certificate(self) -> None:
         """Envoy follows the home's own certificate itself; where it does not see the home, it is given a copy."""
-        if self._tls_copy is not None:
+        if self._tls_copy is not None and time.monotonic() >= self._certificate_at:
             try:
                 self._tls_copy.follow()
             except (OSError, ValueError) as error:
+                self._certificate_at = time.monotonic() + _AGAIN_SECONDS
                 log.warning("the renewed certificate is not used: %s; the former one serves on", error)
 
     def _sound_alarm(self) -> None:

@@ -73,11 +73,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_envoy_gets_no_key_before_one_may_be_certified(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     set_key(site.instance, starts_in=HOUR)
     keeper, envoy = site.keeper(), site.envoy()
-    wait_until(lambda: "waits for a gate key" in site.said)
-    assert sum("when its signing key is in force" in line for line in caplog.messages) == 1
+    wait_until(lambda: "when its signing key is in force" in caplog.text)
     set_key(site.instance, starts_in=-HOUR)
     keeper.envoy.runner.wait_ready(60)
     assert envoy.poll() is None
+    assert sum("when its signing key is in force" in line for line in caplog.messages) == 1
 
 
 def test_second_envoy_is_refused_and_the_first_goes_on(site: Site, caplog: pytest.LogCaptureFixture) -> None:
