@@ -159,25 +159,27 @@ class Envoy:
         environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
         if self._gate is None:
             return Launch(command, environment)
+        environment |= self._gate_environment(self._gate)
         key = _memory_file(self._gate.make_key())
-        return Launch(command, environment | self._gate_environment(self._gate, f"/proc/self/fd/{key}"), (key,))
+        return Launch(command, environment | {"GOVBUS_GATE_KEY": f"/proc/self/fd/{key}"}, (key,))
 
     def _options(self) -> list[str]:
         options = ["--disable-hot-restart", "--concurrency", str(self._concurrency), "--log-level", "warning"]
         return [*options, "--drain-time-s", str(self.settings.drain_seconds), "--drain-strategy", "immediate"]
 
-    def _gate_environment(self, gate: GateStart, key: str) -> dict[str, str]:
-        """What the gate is told; the library lies where it says."""
+    def _gate_environment(self, gate: GateStart) -> dict[str, str]:
+        """What the gate is told but for its key; the library lies where it says."""
         modules = ensure_private_directory(self.directory / "modules")
         _replace_copy(gate.library, modules / f"lib{GATE_MODULE}.so")
-        return {**gate.environment, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(modules), "GOVBUS_GATE_KEY": key}
+        return {**gate.environment, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(modules)}
 
     def _elsewhere(self, share: Share) -> Elsewhere:
         """Everything a start there needs, in the share; its environment last."""
         gate = self._gate
         if gate is None:
             raise EngineError("an Envoy elsewhere is a broker's: without a gate there is none")
-        environment, options = self._gate_environment(gate, str(share.pipe)), " ".join(self._options())
+        environment = self._gate_environment(gate) | {"GOVBUS_GATE_KEY": str(share.pipe)}
+        options = " ".join(self._options())
         told = environment_lines({**environment, "ENVOY_OPTIONS": options})
         library = self.directory / "modules" / f"lib{GATE_MODULE}.so"
         start = (self.directory / BOOTSTRAP).read_bytes(), told, library.read_bytes()

@@ -59,7 +59,7 @@ class World:
     def served(self) -> int:
         """The version of the policy that its gate took last."""
         # A socket's path must be short: it is met through the container's own root.
-        admin = EnvoyAdmin(Path(f"/proc/{self.containers['envoy'].pid}/root/run/govbus/admin/socket"))
+        admin = EnvoyAdmin(Path("/proc", str(self.containers["envoy"].pid), "root", "run", "govbus", "admin", "socket"))
         return int(admin.config_dump("ecds_filters")["configs"][0]["version_info"] or 0)
 
     def gate_keys(self) -> list[bytes]:
