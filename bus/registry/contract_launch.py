@@ -2,7 +2,7 @@
 
     python -I -S contract_launch.py PARENT-PID COMMAND...
 
-Limits of address space, of CPU time and of what is written survive execve (setrlimit(2)), as does the signal that ends
+Limits of memory, of CPU time and of what is written survive execve (setrlimit(2)), as does the signal that ends
 the child with its parent (prctl(2)). Where the kernel lets it, the child gets a network of its own, in which there is
 nobody: nothing that a contract says can be asked of anyone, and nothing of it told.
 """
@@ -16,7 +16,7 @@ import sys
 _PR_SET_PDEATHSIG = 1
 _NEW_NETWORK, _NEW_USER = 0x40000000, 0x10000000  # CLONE_NEWNET, CLONE_NEWUSER
 _LIMITS = {
-    resource.RLIMIT_AS: 1536 << 20,  # a Go program reserves 0.6 GiB before it does anything
+    resource.RLIMIT_DATA: 1 << 30,  # not the address space: a Go program reserves far more of it than it writes to
     resource.RLIMIT_CPU: 20,
     resource.RLIMIT_FSIZE: 1 << 20,
     resource.RLIMIT_CORE: 0,

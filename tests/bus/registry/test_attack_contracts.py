@@ -137,7 +137,7 @@ def test_breaks_without_number_are_told_up_to_a_limit() -> None:
 
 def test_comparing_child_is_bounded_alone_and_ends_with_whoever_asked(tmp_path: Path) -> None:
     tell = (
-        "import os, resource, socket; print(resource.getrlimit(resource.RLIMIT_AS)[0],"
+        "import os, resource, socket; print(resource.getrlimit(resource.RLIMIT_DATA)[0],"
         " resource.getrlimit(resource.RLIMIT_CPU)[0], [n for _, n in socket.if_nameindex()])"
     )
     command = [sys.executable, "-I", "-S", contract_launch.__file__]
@@ -145,9 +145,9 @@ def test_comparing_child_is_bounded_alone_and_ends_with_whoever_asked(tmp_path: 
         [*command, str(os.getpid()), sys.executable, "-I", "-S", "-c", tell], capture_output=True, text=True, check=True
     )
     memory, seconds, interfaces = told.stdout.split(maxsplit=2)
-    assert (int(memory), int(seconds)) == (1536 << 20, 20)
+    assert (int(memory), int(seconds)) == (1 << 30, 20)
     assert interfaces.strip() in ("['lo']", "[]") or os.geteuid() != 0
-    assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+    assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY
     orphan = subprocess.run([*command, "1", sys.executable, "-c", ""], capture_output=True, text=True, check=False)
     assert (orphan.returncode, orphan.stderr) == (1, "whoever asked is gone\n")
 

@@ -1,9 +1,15 @@
 """What breaks whoever relies on a registered contract is found and named; what does not, passes."""
 
 import re
+from typing import NoReturn
 
 import pytest
+from govbus.ledger.v1 import ledger_pb2
+from govbus.registry.v1 import admin_pb2, directory_pb2, renewal_pb2
+from vn.administrative.v1 import administrative_pb2
+from vn.population.v1 import population_pb2
 
+from bus.edge.nation import contract_image
 from bus.registry.change import Change
 from bus.registry.contract_buf import Break
 from bus.registry.contract_compare import ContractBreaks
@@ -214,6 +220,23 @@ def test_judgement_counts_only_by_what_it_was_made(world: World) -> None:
     assert judged.holds(world.log.state)
     world.register(civil(("repeated string tag = 5;", "repeated string tag = 5; bytes hint = 6;")))
     assert not judged.holds(world.log.state)
+
+
+def test_first_start_compares_nothing_and_starts_no_child() -> None:
+    """An instance's and a nation's own contracts, each set beside those before it: what they share is the same."""
+
+    def child(*_: object) -> NoReturn:
+        raise AssertionError("a child was started")
+
+    log, images = Log([InstanceFounded("bus.gov.example")]), dict[bytes, bytes]()
+    door = ContractDoor(images.__getitem__, child)
+    for several in ((directory_pb2, admin_pb2, renewal_pb2), (ledger_pb2,), (population_pb2, administrative_pb2)):
+        image = contract_image([one.DESCRIPTOR for one in several], comments=True)
+        changes, files = contract_changes(log.state, image)
+        door.judge(log.state, changes, files)
+        images |= files
+        log.record(*changes)
+    assert len(log.state.services) >= 6
 
 
 def test_methods_are_those_that_the_contract_declares(world: World) -> None:
