@@ -81,7 +81,7 @@ def _tell_success(found: VerifiedEvidence, as_json: bool) -> None:
         "case": request.case_id,
         "grant": request.grant_id,
         "official": request.official or "-",
-        "request id": request.request_id.hex(),
+        "request_id": request.request_id.hex(),
         "intent": _time(found.intent_time_ms),
         "outcome": f"{found.outcome} {_time(found.outcome_time_ms)}" if found.outcome_time_ms else "not in this bundle",
     }
@@ -95,13 +95,14 @@ def _tell_success(found: VerifiedEvidence, as_json: bool) -> None:
                 "judged_by_version": found.judged_by,
                 "ledger_key": found.ledger.text if found.ledger else None,
                 "ledger_key_pinned": found.ledger_pinned,
+                "not_proven": _not_proven(found),
                 "steps": [asdict(step) for step in found.steps],
                 "call": facts,
             }
         )
         return
     print_table(("step", "what", "", ""), _rows(found.steps))
-    print_table(("", ""), list(facts.items()), title="\nThe call")
+    print_table(("", ""), [(name.replace("_", " "), value) for name, value in facts.items()], title="\nThe call")
     missing = _not_proven(found)
     if missing:
         typer.echo(

@@ -143,7 +143,7 @@ def test_evidence_of_answer_and_of_error_verifies(calls: Calls, tmp_path: Path) 
         told = calls.json(GET, body, "--evidence", bundle, status=status)
         assert told["evidence"]["file"] == str(bundle)
         verified = calls.commands.json("verify", bundle, *key)
-        assert verified["call"]["request id"] == told["call"]["request_id"]
+        assert verified["call"]["request_id"] == told["call"]["request_id"]
         assert {step["name"] for step in verified["steps"] if step["present"]} >= {"request body", "receipt signature"}
 
 
