@@ -21,7 +21,7 @@ from vn.administrative.v1 import administrative_pb2 as pb
 from vn.administrative.v1 import administrative_pb2_grpc as rpc
 
 from bus.edge.nation import contract_image
-from tests.bus.cli.conftest import COMMAND
+from tests.bus.cli.conftest import COMMAND, Collector
 from tests.clients.programs import PROGRAMS
 from tests.clients.tools import environment, need
 from tests.integration.world import CALLER, PURPOSE, Running, ask, running
@@ -125,6 +125,20 @@ async def test_socket_file_is_its_owners_and_a_killed_proxys_is_taken_over(bus: 
         stub: rpc.AdministrativeUnitServiceAsyncStub = rpc.AdministrativeUnitServiceStub(channel)
         assert (await stub.GetUnit(ask(), metadata=SAID, timeout=CAP_S)).unit.name
     assert not path.exists()
+
+
+async def test_proxys_spans_are_below_the_tools_and_sent_by_its_end(
+    bus: Running, collector: tuple[str, Collector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{collector[0]}")
+    trace_id, tools = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    async with proxy(bus) as (_, told), aio.insecure_channel(told["address"]) as channel:
+        bearer = ("authorization", f"Bearer {told['token']}")
+        stub: rpc.AdministrativeUnitServiceAsyncStub = rpc.AdministrativeUnitServiceStub(channel)
+        traced = ("traceparent", f"00-{trace_id}-{tools}-01")
+        await stub.GetUnit(ask(), metadata=(*SAID, bearer, traced), timeout=CAP_S)
+    (span,) = collector[1].of(CALLER, f"{SERVICE}/GetUnit")
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (trace_id, tools)
 
 
 async def test_address_that_others_reach_is_refused(bus: Running) -> None:
