@@ -1,8 +1,8 @@
 """A pod of deploy/kubernetes as far as one machine can play it: each container's command in a world of its mounts.
 
-A container is a process in mount and process namespaces of its own (namespaces(7)), the first one of the latter: of the
-pod's volumes it sees what its `volumeMounts` name, where and how they name it. The machine's programs stand in for the
-images, its network for the pod's. `unavailable` says where that cannot be had.
+A container is a process in mount and process namespaces of its own (namespaces(7)), the first one of the latter. Of the
+pod's volumes it sees what its `volumeMounts` name, where and how they name it, and it has no capability. The machine's
+programs stand in for the images, its network for the pod's. `unavailable` says where that cannot be had.
 """
 
 import os
@@ -29,6 +29,9 @@ HIDDEN = ("/run", "/var/lib")  # what the mounts lie in; the image's is empty
 SHARED = ("/tmp",)  # noqa: S108 (this project may lie there)
 _RIGHTS = [] if os.geteuid() == 0 else ["--map-root-user"]
 OWN_WORLD = [shutil.which("unshare") or "", *_RIGHTS, "--mount", "--pid", "--fork", "--kill-child"]
+# Only root may; and not where a volume lies in what stays the machine's.
+READ_ONLY_ROOT = ["mount -o remount,bind,ro /"] if os.geteuid() == 0 else []
+WITHOUT_RIGHTS = "setpriv --no-new-privs --bounding-set=-all --inh-caps=-all"
 
 
 @cache
@@ -38,9 +41,8 @@ def unavailable() -> str:
         return "unshare (util-linux) is not here"
     if any(Path(place) in path.resolve().parents for place in HIDDEN for path in (TOP, Path(tempfile.gettempdir()))):
         return "what the containers are to hide holds this project"
-    tried = subprocess.run(
-        [*OWN_WORLD, "mount", "-t", "tmpfs", "none", "/run"], capture_output=True, text=True, check=False
-    )
+    step = f"mount -t tmpfs none /run && {WITHOUT_RIGHTS} true"
+    tried = subprocess.run([*OWN_WORLD, "/bin/sh", "-c", step], capture_output=True, text=True, check=False)
     return f"this machine gives no namespaces: {tried.stderr.strip()}" if tried.returncode else ""
 
 
@@ -107,7 +109,8 @@ class Pod:
             f"mkdir /run/programs && mount --bind {shlex.quote(str(self._programs))} /run/programs",
             f"mount -t tmpfs none {shlex.quote(str(self.directory))}",
             "export PATH=/run/programs:/usr/local/bin:/usr/bin:/bin",
-            f"exec {shlex.join(command)}",
+            *([] if any(mount["mountPath"] in SHARED for mount in container["volumeMounts"]) else READ_ONLY_ROOT),
+            f"exec {WITHOUT_RIGHTS} {shlex.join(command)}",
         ]
         log = self.directory.with_name(f"{self.directory.name}-{name}.log")
         return Container([*OWN_WORLD, "/bin/sh", "-ec", "\n".join(inside)], log)
