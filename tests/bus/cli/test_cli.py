@@ -1,6 +1,7 @@
 """The `govbus` command as people and scripts use it: data on stdout, one line on stderr, exit codes 0, 1, 2."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -99,10 +100,15 @@ def test_evidence_that_holds_is_verified(call: RecordedCall, bundle: Path) -> No
     assert done.stderr == ""
 
 
-def test_evidence_on_its_own_anchor_is_verified_with_a_warning(bundle: Path) -> None:
+def test_evidence_on_its_own_anchor_is_verified_with_a_warning(call: RecordedCall, bundle: Path) -> None:
     done = govbus("verify", bundle)
     assert done.returncode == 0
     assert "--policy-key" in done.stderr
+    assert done.stdout.rstrip().endswith("verified, by the bundle's own keys")
+    pinned = govbus("verify", bundle, "--policy-key", call.instance.state / "policy-key.pem", "--json")
+    missing = json.loads(govbus("verify", bundle, "--json").stdout)["not_proven"]
+    assert [one for one in missing if "--policy-key" in one]
+    assert [one for one in missing if "--policy-key" not in one] == json.loads(pinned.stdout)["not_proven"]
 
 
 def test_evidence_as_json(call: RecordedCall, bundle: Path) -> None:
@@ -153,6 +159,8 @@ def test_evidence_is_exported_from_the_journal_with_the_holders_body(call: Recor
     found = ("--journal", call.journal, "--out", out, "--request-body", body)
     done = govbus("evidence", "export", call.header.request_id.hex(), *found)
     assert (done.returncode, done.stderr) == (0, "")
+    (command,) = [line for line in done.stdout.splitlines() if line.startswith("  govbus verify ")]
+    assert govbus(*shlex.split(command)[1:]).returncode == 0
     steps = json.loads(govbus("verify", out, "--json").stdout)["steps"]
     assert [step["name"] for step in steps if not step["present"]] == ["response body", *LEDGER_STEPS]
 

@@ -31,7 +31,11 @@ def test_what_the_list_answers_loads_no_command_and_nothing_heavy(arguments: tup
     found = imported(*arguments)
     assert "bus.cli.main" in found
     assert not HEAVY & found
-    places = {name for name in found if name.startswith("bus.cli.")} - {"bus.cli.main", "bus.cli.later", "bus.cli.usage"}
+    places = {name for name in found if name.startswith("bus.cli.")} - {
+        "bus.cli.main",
+        "bus.cli.later",
+        "bus.cli.usage",
+    }
     assert places == ({"bus.cli.version"} if arguments == ("version",) else set())
 
 
