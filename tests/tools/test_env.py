@@ -5,6 +5,7 @@ network, nothing that is installed.
 """
 
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -56,20 +57,22 @@ class Machine:
 
     def marks(self) -> set[str]:
         """What .venv says of itself."""
-        kept = {".no-bench-packages"}
+        kept = {".no-bench-packages", ".pip.log"}
         return {one.name for one in (self.clone / ".venv").glob(".*")} - kept
 
-    def start(self, **environment: str) -> "subprocess.Popen[str]":
+    def start(
+        self, environment: dict[str, str] | None = None, stderr: int = subprocess.PIPE
+    ) -> "subprocess.Popen[str]":
         """The run, without this process's settings for pip and Python."""
         kept = {"HOME": str(self.home), "LC_ALL": "C", "PATH": str(self.programs)}
         command = [self.clone / "tools" / "env"]
         return subprocess.Popen(
-            command, env=kept | environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command, env=kept | (environment or {}), stderr=stderr, text=True, start_new_session=True
         )
 
     def refused(self, **environment: str) -> str:
         """What it says; never a shell's own complaint, never success."""
-        with self.start(**environment) as run:
+        with self.start(environment) as run:
             said = run.communicate(timeout=120)[1]
         assert run.returncode == 1, said
         assert "command not found" not in said
@@ -123,6 +126,34 @@ def test_without_an_index_nothing_is_half_made_and_what_is_there_stays(machine: 
     assert "pip needs its package index" in machine.refused()
     assert machine.marks() == {".place"}
     assert "making .venv" not in machine.refused()
+
+
+def test_an_index_out_of_reach_is_one_line_with_the_reason(machine: Machine) -> None:
+    retry = "WARNING: Retrying (Retry(total=%s)) after connection broken by 'no name for it': /simple/alembic/"
+    pip = "".join(f'echo "{retry % left}" >&2\n' for left in range(5)) + "echo ERROR: nothing matches >&2; exit 1"
+    machine.builds(pip)
+    *steps, last = machine.refused().splitlines()
+    assert all(line.startswith("govbus: step ") for line in steps)
+    assert "the package index cannot be reached" in last
+    assert last.endswith("('no name for it')")
+
+
+def test_a_terminal_is_told_how_many_of_how_many_in_one_line(machine: Machine) -> None:
+    machine.builds(pip="echo Collecting one==1; echo Collecting two==2; exit 1")
+    total = (TOP / "requirements.lock").read_text("utf-8").count("==")
+    terminal, other_end = pty.openpty()
+    with machine.start(stderr=other_end) as run:
+        os.close(other_end)
+        said = b""
+        try:
+            while some := os.read(terminal, 4096):
+                said += some
+        except OSError:  # how a terminal ends
+            os.close(terminal)
+        assert run.wait(timeout=60) == 1
+    shown = [line for line in said.decode().splitlines() if f"installing {total} locked" in line]
+    assert f", 2 of {total}: two" in shown[-1]
+    assert f"govbus: step 2 of 3, installing {total} locked dependencies, " in shown[0]
 
 
 def test_half_an_installation_is_removed(machine: Machine) -> None:
