@@ -1,7 +1,7 @@
 """Synthetic rows of a seed, copied into a program's own tables at its first start, and the note of which they are.
 
     given = seeded_parser("Serve ...").parse_args(arguments)        # --seed and --people
-    SqlStore(..., fill=lambda connection: fill_once(connection, origin, tables))
+    SeededStore(..., origin=origin_of(given.seed, given.people), tables=...)
 
 What is synthetic here is of one nation: the same seed and number of people are given to every adapter that has some.
 All of it is there, in the transaction of the schema, or nothing. A database that holds the rows of another origin
@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, LiteralString
 
 from adapters.population.generate import DEFAULT_PEOPLE, DEFAULT_SEED
-from adapters.sql import Connection
+from adapters.sql import Connection, Schema, SqlStore, Statement
 
-__all__ = ["ORIGIN_TABLE", "Table", "fill_once", "origin_of", "seeded_parser"]
+__all__ = ["ORIGIN_TABLE", "SeededStore", "Table", "origin_of", "seeded_parser"]
 
 TELL_S: Final = 2.0
 ORIGIN_TABLE: Final = "CREATE TABLE origin (what text PRIMARY KEY, value text NOT NULL);"
@@ -30,6 +30,23 @@ _PIECE: Final = 1_000  # rows between two looks at the clock
 
 Table = tuple[LiteralString, Iterable[Sequence[object]]]
 """A COPY ... FROM STDIN, and its rows."""
+
+
+class SeededStore(SqlStore):
+    """A SqlStore that begins with rows of a seed: `tables` makes them, `origin` says which they are. Its schema begins
+    with ORIGIN_TABLE."""
+
+    def __init__(
+        self,
+        *statements: Statement,
+        dsn: str,
+        schema: Schema,
+        origin: Mapping[str, str],
+        tables: Callable[[], Iterable[Table]],
+    ) -> None:
+        super().__init__(
+            *statements, dsn=dsn, schema=schema, fill=lambda connection: _fill_once(connection, origin, tables)
+        )
 
 
 def seeded_parser(description: str) -> argparse.ArgumentParser:
@@ -41,11 +58,11 @@ def seeded_parser(description: str) -> argparse.ArgumentParser:
 
 
 def origin_of(seed: int, people: int) -> dict[str, str]:
-    """As `fill_once` takes it."""
+    """As `_fill_once` takes it."""
     return {"seed": str(seed), "people": str(people)}
 
 
-async def fill_once(connection: Connection, origin: Mapping[str, str], make: Callable[[], Iterable[Table]]) -> None:
+async def _fill_once(connection: Connection, origin: Mapping[str, str], make: Callable[[], Iterable[Table]]) -> None:
     """Copy what `make` makes, unless it is there; `origin` says which rows they are. CannotStart: others are there."""
     rows = await connection.execute("SELECT what, value FROM origin")
     found = {row["what"]: row["value"] for row in await rows.fetchall()}

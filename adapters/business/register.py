@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
 
 from adapters.administrative.table import load_table
 from adapters.business.generate import EnterpriseRecord, Status, generate
-from adapters.seeded import ORIGIN_TABLE, Table, fill_once, origin_of
-from adapters.source import Context, Page, Told
-from adapters.sql import PagedStatement, Schema, SqlStore, Statement
+from adapters.seeded import ORIGIN_TABLE, SeededStore, Table, origin_of
+from adapters.source import Context, Page
+from adapters.sql import PagedStatement, Schema, Statement
 
 __all__ = ["Register"]
 
@@ -40,37 +39,26 @@ FOUND = PagedStatement(
 )
 
 
-class Register:
+class Register(SeededStore):
     """Reads only; `seed` and `people` say which enterprises there are."""
 
     def __init__(self, dsn: str, seed: int, people: int) -> None:
-        self._seed = seed
-        self._people = people
-        self._store = SqlStore(
-            *(BY_TAX_CODE, FOUND),
-            dsn=dsn,
-            schema=SCHEMA,
-            fill=lambda connection: fill_once(connection, origin_of(seed, people), self._tables),
+        origin = origin_of(seed, people)
+        super().__init__(
+            BY_TAX_CODE, FOUND, dsn=dsn, schema=SCHEMA, origin=origin, tables=lambda: _tables(seed, people)
         )
 
-    @asynccontextmanager
-    async def running(self, told: Told) -> AsyncIterator[None]:
-        """As Source.running."""
-        async with self._store.running(told):
-            yield
-
     async def enterprise(self, context: Context, tax_code: str) -> EnterpriseRecord | None:
-        row = await self._store.fetch_one(context, BY_TAX_CODE, {"tax_code": tax_code})
+        row = await self.fetch_one(context, BY_TAX_CODE, {"tax_code": tax_code})
         return EnterpriseRecord(**{**row, "status": Status(row["status"])}) if row else None
 
     async def found(self, context: Context, province: str, status: int, size: int, token: str) -> Page:
         """Tax code, name and status of some; empty and 0 stand for every province and status."""
-        return await self._store.fetch_page(
-            context, FOUND, {"province": province, "status": status}, size=size, token=token
-        )
+        return await self.fetch_page(context, FOUND, {"province": province, "status": status}, size=size, token=token)
 
-    def _tables(self) -> Iterable[Table]:
-        yield "COPY enterprise FROM STDIN", _rows(generate(load_table(), self._seed, self._people))
+
+def _tables(seed: int, people: int) -> Iterable[Table]:
+    yield "COPY enterprise FROM STDIN", _rows(generate(load_table(), seed, people))
 
 
 def _rows(enterprises: Iterable[EnterpriseRecord]) -> Iterator[tuple[str | int, ...]]:

@@ -15,16 +15,14 @@ Certificates are kept as issued, as bytes the book does not look into.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from adapters.civilstatus.outbox import OUTBOX, Letter, post
 from adapters.registration import RegistrationNumber, parse_registration_number
-from adapters.source import Context, Row, Told
+from adapters.source import Context, Row
 from adapters.sql import Connection, Schema, SqlStore, Statement
-from adapters.sql.transactions import Work
 
 __all__ = ["BirthBook", "BirthEntry", "NoticeConflict"]
 
@@ -62,8 +60,6 @@ _NEXT: Final = (
 )
 _INSERT: Final = "INSERT INTO birth VALUES (%s, %s, %s, %s, %s, %s, %s)"
 
-_T = TypeVar("_T")
-
 
 class NoticeConflict(Exception):
     """The birth notice was entered before with other content."""
@@ -81,29 +77,23 @@ class BirthEntry:
     traceparent: str = ""  # of the call that registered it
 
 
-class BirthBook:
+class BirthBook(SqlStore):
     """See the module's text; `office` is the path of the subsystem whose book it is."""
 
     def __init__(self, dsn: str, office: str) -> None:
+        super().__init__(BY_NOTICE, BY_NUMBER, dsn=dsn, schema=SCHEMA)
         self._office = office
-        self._store = SqlStore(BY_NOTICE, BY_NUMBER, dsn=dsn, schema=SCHEMA)
         self.entered = asyncio.Event()
         """Set by each entry, for whoever brings certificates to the store."""
 
-    @asynccontextmanager
-    async def running(self, told: Told) -> AsyncIterator[None]:
-        """As Source.running."""
-        async with self._store.running(told):
-            yield
-
     async def find(self, context: Context, notice: str, content: bytes) -> bytes | None:
         """The certificate issued for a notice, None if there is none yet."""
-        return _certificate(await self._store.fetch_one(context, BY_NOTICE, {"notice": notice}), content)
+        return _certificate(await self.fetch_one(context, BY_NOTICE, {"notice": notice}), content)
 
     async def certificate(self, context: Context, number: str) -> bytes | None:
         """The certificate of a registration number, None if there is none in this book."""
         asked = asdict(parse_registration_number(number))
-        row = await self._store.fetch_one(context, BY_NUMBER, asked)
+        row = await self.fetch_one(context, BY_NUMBER, asked)
         return bytes(row["certificate"]) if row else None
 
     async def enter(self, context: Context, entry: BirthEntry, issue: Callable[[str], bytes]) -> bytes:
@@ -114,13 +104,9 @@ class BirthBook:
             found = await (await connection.execute(BY_NOTICE.text, {"notice": entry.notice})).fetchone()
             return _certificate(found, entry.content) or await _enter(connection, self._office, entry, issue)
 
-        certificate = await self._store.write(context, "birth.enter", enter)
+        certificate = await self.write(context, "birth.enter", enter)
         self.entered.set()
         return certificate
-
-    async def do(self, work: Work[_T]) -> _T:
-        """As SqlStore.do, for whoever brings certificates to the store."""
-        return await self._store.do(work)
 
 
 def _certificate(row: Row | None, content: bytes) -> bytes | None:

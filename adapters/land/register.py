@@ -6,8 +6,7 @@ an address that the person did not give. A question is counted before it is answ
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Final
@@ -15,9 +14,9 @@ from typing import Final
 from adapters.administrative.table import load_table
 from adapters.land.generate import ParcelRecord, parcels
 from adapters.population.generate import DEFAULT_YEAR, generate
-from adapters.seeded import ORIGIN_TABLE, Table, fill_once, origin_of
-from adapters.source import Context, Row, Told
-from adapters.sql import Connection, Schema, SqlStore, Statement
+from adapters.seeded import ORIGIN_TABLE, SeededStore, Table, origin_of
+from adapters.source import Context, Row
+from adapters.sql import Connection, Schema, Statement
 
 __all__ = ["WARDS_A_DAY", "Question", "Register", "TooManyWards"]
 
@@ -73,28 +72,16 @@ class Question:
     day: date
 
 
-class Register:
+class Register(SeededStore):
     """`seed` and `people` say which population lives here."""
 
     def __init__(self, dsn: str, seed: int, people: int) -> None:
-        self._seed = seed
-        self._people = people
-        self._store = SqlStore(
-            *(BY_ID, OF_PERSON),
-            dsn=dsn,
-            schema=SCHEMA,
-            fill=lambda connection: fill_once(connection, origin_of(seed, people), self._tables),
-        )
-
-    @asynccontextmanager
-    async def running(self, told: Told) -> AsyncIterator[None]:
-        """As Source.running."""
-        async with self._store.running(told):
-            yield
+        origin = origin_of(seed, people)
+        super().__init__(BY_ID, OF_PERSON, dsn=dsn, schema=SCHEMA, origin=origin, tables=lambda: _tables(seed, people))
 
     async def parcel(self, context: Context, parcel_id: str) -> Row | None:
         """Id, address, area, use and holder."""
-        return await self._store.fetch_one(context, BY_ID, {"parcel_id": parcel_id})
+        return await self.fetch_one(context, BY_ID, {"parcel_id": parcel_id})
 
     async def residence(self, context: Context, question: Question) -> str:
         """On which parcel of the ward the person is registered; empty if on none there. TooManyWards."""
@@ -111,14 +98,15 @@ class Register:
             parcel_id = str(found["parcel_id"]) if found else ""
             return parcel_id if parcel_id[:5] == question.ward else ""
 
-        return await self._store.write(context, "parcel.of_person", count_and_look)
+        return await self.write(context, "parcel.of_person", count_and_look)
 
-    def _tables(self) -> Iterable[Table]:
-        """Residents first; the parcels are made on the way."""
-        made: list[tuple[str | int | bool, ...]] = []
-        people = generate(load_table(), self._seed, self._people, DEFAULT_YEAR)
-        yield "COPY resident FROM STDIN", _residents(parcels(people, self._seed), made)
-        yield "COPY parcel FROM STDIN", made
+
+def _tables(seed: int, people: int) -> Iterable[Table]:
+    """Residents first; the parcels are made on the way."""
+    made: list[tuple[str | int | bool, ...]] = []
+    everybody = generate(load_table(), seed, people, DEFAULT_YEAR)
+    yield "COPY resident FROM STDIN", _residents(parcels(everybody, seed), made)
+    yield "COPY parcel FROM STDIN", made
 
 
 def _residents(found: Iterable[ParcelRecord], made: list[tuple[str | int | bool, ...]]) -> Iterator[tuple[str, str]]:

@@ -13,15 +13,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from adapters.population.records import Birthday, Name, PersonRecord
-from adapters.seeded import ORIGIN_TABLE, Table, fill_once
-from adapters.source import Context, Row, Told
-from adapters.sql import Connection, Schema, SqlStore, Statement
+from adapters.seeded import ORIGIN_TABLE, SeededStore
+from adapters.source import Context, Row
+from adapters.sql import Connection, Schema, Statement
 
 __all__ = ["Notice", "NoticeConflict", "NoticeElsewhere", "NumbersExhausted", "PersonStore"]
 
@@ -82,7 +81,7 @@ class Notice:
     registrar: str  # path of the subsystem
 
 
-class PersonStore:
+class PersonStore(SeededStore):
     """See the module's text for what each promises.
 
     `origin` says which people there are in the beginning, `make` makes them. A database of people of another origin
@@ -90,26 +89,20 @@ class PersonStore:
     """
 
     def __init__(self, dsn: str, origin: Mapping[str, str], make: Callable[[], Iterable[PersonRecord]]) -> None:
-        self._make = make
-        self._store = SqlStore(
+        super().__init__(
             *(PERSON, NOTICE),
             dsn=dsn,
             schema=SCHEMA,
-            fill=lambda connection: fill_once(connection, origin, self._tables),
+            origin=origin,
+            tables=lambda: [("COPY person FROM STDIN", map(_row, make()))],
         )
 
-    @asynccontextmanager
-    async def running(self, told: Told) -> AsyncIterator[None]:
-        """As Source.running."""
-        async with self._store.running(told):
-            yield
-
     async def person(self, context: Context, number: str) -> PersonRecord | None:
-        row = await self._store.fetch_one(context, PERSON, {"number": number})
+        row = await self.fetch_one(context, PERSON, {"number": number})
         return _record(row) if row else None
 
     async def number_for(self, context: Context, notice: Notice) -> str | None:
-        return _number(await self._store.fetch_one(context, NOTICE, {"number": notice.number}), notice)
+        return _number(await self.fetch_one(context, NOTICE, {"number": notice.number}), notice)
 
     async def enter_newborn(self, context: Context, notice: Notice, draw: Callable[[], PersonRecord]) -> str:
         async def enter(connection: Connection) -> str:
@@ -117,10 +110,7 @@ class PersonStore:
             found = await connection.execute(NOTICE.text, {"number": notice.number})
             return _number(await found.fetchone(), notice) or await _enter(connection, notice, draw)
 
-        return await self._store.write(context, "notice.enter", enter)
-
-    def _tables(self) -> Iterable[Table]:
-        yield "COPY person FROM STDIN", map(_row, self._make())
+        return await self.write(context, "notice.enter", enter)
 
 
 def _number(row: Row | None, notice: Notice) -> str | None:

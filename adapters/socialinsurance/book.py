@@ -12,8 +12,7 @@ Decisions are kept as issued, as bytes that the book does not look into.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
@@ -22,11 +21,11 @@ from typing import Final
 from adapters.administrative.table import load_table
 from adapters.business.generate import tax_codes
 from adapters.population.generate import DEFAULT_YEAR, generate
-from adapters.seeded import ORIGIN_TABLE, Table, fill_once, origin_of
+from adapters.seeded import ORIGIN_TABLE, SeededStore, Table, origin_of
 from adapters.socialinsurance.generate import EmploymentRecord, employments
 from adapters.socialinsurance.rules import ONE_BIRTH_DAYS
-from adapters.source import Context, Row, Told
-from adapters.sql import Connection, Schema, SqlStore, Statement
+from adapters.source import Context, Row
+from adapters.sql import Connection, Schema, Statement
 
 __all__ = ["Book", "ChildDecided", "Decision", "Entry", "Found", "Kind", "NumberConflict"]
 
@@ -112,32 +111,22 @@ class Decision:
     born: date | None = None
 
 
-class Book:
+class Book(SeededStore):
     """See the module's text; `seed` and `people` say which population is employed."""
 
     def __init__(self, dsn: str, seed: int, people: int) -> None:
-        self._seed = seed
-        self._people = people
-        self._store = SqlStore(
-            *(EMPLOYMENT, DECISION),
-            dsn=dsn,
-            schema=SCHEMA,
-            fill=lambda connection: fill_once(connection, origin_of(seed, people), self._tables),
+        origin = origin_of(seed, people)
+        super().__init__(
+            EMPLOYMENT, DECISION, dsn=dsn, schema=SCHEMA, origin=origin, tables=lambda: _tables(seed, people)
         )
 
-    @asynccontextmanager
-    async def running(self, told: Told) -> AsyncIterator[None]:
-        """As Source.running."""
-        async with self._store.running(told):
-            yield
-
     async def employment(self, context: Context, person: str) -> EmploymentRecord | None:
-        row = await self._store.fetch_one(context, EMPLOYMENT, {"person": person})
+        row = await self.fetch_one(context, EMPLOYMENT, {"person": person})
         return EmploymentRecord(**row) if row else None
 
     async def find(self, context: Context, entry: Entry) -> bytes | None:
         """What was decided under the entry's number, None if nothing was yet."""
-        row = await self._store.fetch_one(context, DECISION, {"kind": entry.kind, "number": entry.number})
+        row = await self.fetch_one(context, DECISION, {"kind": entry.kind, "number": entry.number})
         return _decided(row, entry)
 
     async def enter(self, context: Context, entry: Entry, decision: Decision) -> bytes:
@@ -150,12 +139,13 @@ class Book:
             row = await (await connection.execute(DECISION.text, asked)).fetchone()
             return _decided(row, entry) or await _enter(connection, entry, decision)
 
-        return await self._store.write(context, "decision.enter", enter)
+        return await self.write(context, "decision.enter", enter)
 
-    def _tables(self) -> Iterable[Table]:
-        people = generate(load_table(), self._seed, self._people, DEFAULT_YEAR)
-        found = employments(people, tax_codes(self._seed, self._people), self._seed)
-        yield "COPY employment FROM STDIN", _rows(found)
+
+def _tables(seed: int, people: int) -> Iterable[Table]:
+    everybody = generate(load_table(), seed, people, DEFAULT_YEAR)
+    found = employments(everybody, tax_codes(seed, people), seed)
+    yield "COPY employment FROM STDIN", _rows(found)
 
 
 def _rows(found: Iterable[EmploymentRecord]) -> Iterator[tuple[str | int, ...]]:

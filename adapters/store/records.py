@@ -8,12 +8,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from adapters.source import Context, Page, Row, Told
+from adapters.source import Context, Page, Row
 from adapters.sql import Connection, PagedStatement, Schema, SqlStore, Statement
 
 __all__ = ["Name", "Origin", "Records", "Stored", "VersionTaken"]
@@ -89,29 +87,23 @@ class Stored:
     origin: Origin
 
 
-class Records:
+class Records(SqlStore):
     """See the module's text."""
 
     def __init__(self, dsn: str) -> None:
-        self._store = SqlStore(NEWEST, VERSION, OF_SOURCE, dsn=dsn, schema=SCHEMA)
-
-    @asynccontextmanager
-    async def running(self, told: Told) -> AsyncIterator[None]:
-        """As Source.running."""
-        async with self._store.running(told):
-            yield
+        super().__init__(NEWEST, VERSION, OF_SOURCE, dsn=dsn, schema=SCHEMA)
 
     async def get(self, context: Context, name: Name, version: int) -> Stored | None:
         """One version, the newest for 0; None if there is none."""
         if version:
-            row = await self._store.fetch_one(context, VERSION, {**name.values, "version": version})
+            row = await self.fetch_one(context, VERSION, {**name.values, "version": version})
         else:
-            row = await self._store.fetch_one(context, NEWEST, name.values)
+            row = await self.fetch_one(context, NEWEST, name.values)
         return _stored(row) if row else None
 
     async def entries(self, context: Context, record_type: str, source: str, size: int, token: str) -> Page:
         """Some of a source's records."""
-        return await self._store.fetch_page(
+        return await self.fetch_page(
             context, OF_SOURCE, {"type": record_type, "source": source}, size=size, token=token
         )
 
@@ -130,7 +122,7 @@ class Records:
                 return _same(_stored(found), stored)
             return await _enter(connection, name, stored)
 
-        return await self._store.write(context, "record.put", put)
+        return await self.write(context, "record.put", put)
 
 
 def _same(found: Stored, put: Stored) -> Origin:
