@@ -69,6 +69,13 @@ SERVING: Final = {
 }
 Ending = tuple[grpc.StatusCode, str]
 GOOD: Final[Ending] = (grpc.StatusCode.OK, "")
+# Everything that anybody logs is in the programs' logs: no name and no number may be (test_quiet_logs.py).
+_LOUD: Final = """
+import logging, runpy, sys
+logging.basicConfig(level=logging.DEBUG)
+sys.argv[:] = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 _SEEDED: Final = ("population", "business", "socialinsurance", "land")
 _MODULES: Final = (
     *(administrative_pb2, population_pb2, civilstatus_pb2, business_pb2, socialinsurance_pb2, land_pb2, store_pb2),
@@ -132,7 +139,8 @@ class Services:
     def start(self, name: str, *more: str) -> None:
         """Start one program and wait until it listens; `more` arguments are for this time."""
         path = SERVING.get(name, PORTAL)
-        command = [sys.executable, "-W", "error", "-m", f"adapters.{name}", "--config", str(self.instance.config(path))]
+        command = [sys.executable, "-W", "error", "-c", _LOUD, f"adapters.{name}"]
+        command += ["--config", str(self.instance.config(path))]
         if name == "portal":
             command += ["--socket", str(self.socket)]
         else:

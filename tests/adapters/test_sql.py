@@ -107,6 +107,22 @@ async def test_row_deleted_between_pages_hides_no_other(asker: Asker, filled: Da
     assert [row["number"] for row in second["rows"]] == ["A-2", "A-3"]
 
 
+async def test_row_entered_between_pages_repeats_no_other_and_is_seen_if_it_lies_ahead(
+    asker: Asker, filled: Database
+) -> None:
+    with filled.connect(autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO licence VALUES ('A-2', 'x', 'w', 1), ('A-4', 'x', 'w', 1), ('A-6', 'x', 'w', 1)"
+        )
+        first = await asker.page(OF_WARD, 2, ward="w")
+        connection.execute(
+            "INSERT INTO licence VALUES ('A-1', 'x', 'w', 1), ('A-3', 'x', 'w', 1), ('A-5', 'x', 'w', 1)"
+        )
+        second = await asker.page(OF_WARD, 5, first["next"], ward="w")
+        connection.execute("DELETE FROM licence WHERE ward = 'w'")
+    assert [row["number"] for row in (*first["rows"], *second["rows"])] == ["A-2", "A-4", "A-5", "A-6"]
+
+
 def sealed(name: str, values: dict[str, object], key: object, *, spaces: bool = False) -> str:
     """A token as anybody can make one up: the digest is right."""
     digest = hashlib.sha256(json.dumps([name, values, key], sort_keys=True).encode()).digest()[:16]
