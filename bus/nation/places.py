@@ -1,6 +1,7 @@
 """Where a nation lies in an instance's state directory.
 
 <state>/nation/nation.json        bus.nation.settled
+              /reach.json         where the registry said last that everybody listens (bus.nation.reach)
               /postgres/          the ministries' server: bus.engines.postgres
               /logs/<name>.log    what a member's process says, 0600
 <state>/subsystems/<name>/        0700, a member's home, all of its own that its process may open
