@@ -146,8 +146,11 @@ def caller_at(home: Path) -> Caller:
         raise Unable(f"{home / _CONFIG}: {error}") from error
 
 
-def newest(caller: Caller) -> Caller:
-    """With the newest policy that the registry has for it, where the home is one that fetches; else as it was."""
+def newest(caller: Caller, *, quiet: bool = False) -> Caller:
+    """With the newest policy that the registry has for it, where the home is one that fetches; else as it was.
+
+    `quiet`: nobody is told why none came.
+    """
     identity = caller.config.identity
     if identity.renewal is None or not identity.renewal.snapshot:
         return caller
@@ -157,9 +160,13 @@ def newest(caller: Caller) -> Caller:
     try:
         asyncio.run(asyncio.wait_for(fetcher.once(), _FETCH_S))
     except TimeoutError:
-        typer.echo("govbus: the registry gave no newer policy in time; the one in this home counts", err=True)
+        why = "the registry gave no newer policy in time"
     except (CallError, SnapshotError, ProfileError, ValueError) as error:
-        typer.echo(f"govbus: no newer policy came ({error}); the one in this home counts", err=True)
+        why = f"no newer policy came ({error})"
+    else:
+        why = ""
+    if why and not quiet:
+        typer.echo(f"govbus: {why}; the one in this home counts", err=True)
     return replace(caller, view=snapshot.current)
 
 

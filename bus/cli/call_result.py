@@ -132,7 +132,9 @@ def _suspended(outcome: Outcome, caller: Caller) -> str:
     error = outcome.error
     if error is None or error.reason is not Reason.NO_GRANT:
         return ""
-    if any(one.provider == outcome.provider and not one.provider_active for one in newest(caller).permitted()):
+    if any(
+        one.provider == outcome.provider and not one.provider_active for one in newest(caller, quiet=True).permitted()
+    ):
         return f" {outcome.provider} is suspended, by this home's policy; ask the operator."
     return ""
 

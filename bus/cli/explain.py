@@ -132,7 +132,10 @@ def _known(registry: Registry, one: Happening) -> Happening:
 def _because(ending: Ending, life: Life) -> Ending:
     """A refusal, with what the registry says of it."""
     said = next((one.registry for one in life.happenings if one.registry), ())
-    return replace(ending, text=f"{ending.text}: {'; '.join(said)}") if ending.word == "REFUSED" and said else ending
+    if ending.word != "REFUSED" or not said:
+        return ending
+    who = "operator: govbus history tells who changed what in the registry, and why"
+    return replace(ending, text=f"{ending.text}: {'; '.join(said)}", then=(*ending.then, who))
 
 
 def _elsewhere(layout: Layout, registry: Registry) -> tuple[str, ...]:

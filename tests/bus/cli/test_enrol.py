@@ -130,6 +130,7 @@ def explain_suspended(instance: Commands, said: list[object]) -> None:
     assert known.startswith("the provider gov/moh/echo was suspended since 20")
     assert silent.startswith("the provider gov/moh/echo has said no address to be called at")
     assert f"NO_GRANT; the provider never saw it: {known}" in found["ended"]["text"]
+    assert any("govbus history tells who" in one for one in found["ended"]["next"])
     assert known in " ".join(instance.run("explain", refused["error"]["request_id"]).stdout.split())
 
 
