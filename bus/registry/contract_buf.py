@@ -34,7 +34,7 @@ _SECONDS: Final = 60.0
 """By the clock; of the processor it gets a third (contract_launch), so that a busy machine refuses nobody."""
 _SAID_BYTES: Final = 256 * 1024
 _BREAKS: Final = 100
-_REMEMBERED: Final = 8
+_REMEMBERED: Final = 4
 """Answers, with the contracts that they are about: the same question is asked again when others recorded meanwhile."""
 _TEXT: Final = 300
 _FOUND, _NONE = 100, 0

@@ -49,9 +49,10 @@ class ContractBreaks(Refusal):
     @property
     def advice(self) -> str:
         """What to do."""
+        keep = "keep what is there, or make it a new version of the package, v2, beside it"
         if self.older:
-            return "it is an earlier form of what is registered: serve it as it is, there is nothing to register"
-        return "keep what is there, or make it a new version of the package, v2, beside it"
+            return f"an earlier form of what is registered is served as it is, with nothing to register; else {keep}"
+        return keep
 
 
 def verify_compatible(new: ContractSet, formers: Iterable[Former], offered: frozenset[str], find: Find) -> None:

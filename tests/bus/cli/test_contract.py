@@ -3,6 +3,7 @@
 Pulling is tested where a directory is: tests/integration/test_registry_services.py.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from vn.population.v1 import population_pb2
 from bus.cli.main import app
 from bus.cli.output import Unable
 from bus.edge.nation import contract_image
+from tests.support.contracts import compiled
 
 UNITS = contract_image([administrative_pb2.DESCRIPTOR])
 PEOPLE = contract_image([population_pb2.DESCRIPTOR])
@@ -73,3 +75,32 @@ def test_file_that_is_no_set_is_told(tmp_path: Path, content: bytes) -> None:
     made = CliRunner().invoke(app, ["contract", "stub", str(tmp_path / "x"), "--out", str(tmp_path / "out")])
     assert made.exit_code == 2
     assert "govbus contract pull" in made.stderr
+
+
+TEXT = """syntax = "proto3";
+package vn.x.v1;
+import "vn/options/v1/options.proto";
+message Question { string name = 1 [(vn.options.v1.data_class) = DATA_CLASS_OPEN]; int32 year = 2; }
+service XService { rpc Ask(Question) returns (Question); }
+"""
+
+
+def test_folder_of_contracts_is_compared_with_a_set_before_anybody_is_asked(tmp_path: Path) -> None:
+    folder, pulled = tmp_path / "the contracts", tmp_path / "pulled.binpb"
+    file = folder / "vn" / "x" / "v1" / "x.proto"
+    file.parent.mkdir(parents=True)
+    pulled.write_bytes(compiled({"vn/x/v1/x.proto": TEXT.partition("\n")[2]}))
+    asked = ["contract", "check", str(folder), "--against", str(pulled)]
+    file.write_text(TEXT.replace("int32 year = 2;", "int32 year = 2; string more = 3;"))
+    added = CliRunner().invoke(app, asked)
+    assert (added.exit_code, "vn.x.v1.XService" in added.stdout) == (0, True), added.stderr
+    file.write_text(TEXT.replace("int32 year = 2;", ""))
+    broken = CliRunner().invoke(app, asked)
+    assert broken.exit_code == 1
+    assert broken.stdout.startswith("vn/x/v1/x.proto: FIELD_NO_DELETE_UNLESS_NAME_RESERVED: ")
+    assert "a new version of the package" in broken.stderr
+    told = json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)
+    assert {one["element"] for one in told["breaks"]} == {"vn.x.v1.Question.year"}
+    file.write_text(TEXT.replace("message", "massage"))
+    wrong = CliRunner().invoke(app, asked)
+    assert (wrong.exit_code, "x.proto:4:1" in wrong.stderr) == (2, True)

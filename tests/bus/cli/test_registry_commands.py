@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from vn.population.v1 import population_pb2
 
 from bus.cli.registry_open import open_registry
@@ -126,6 +127,19 @@ def test_suspended_is_in_force_when_the_command_ends(nation: Commands) -> None:
         said = nation.run(what, "resume", name, *WHY).stdout
         assert "in force with policy version" in said
         assert is_active(nation, "gov/mps/portal")
+
+
+def test_contract_that_breaks_the_registered_one_is_refused_whole(nation: Commands, tmp_path: Path) -> None:
+    before = nation.json("history")[-1]["position"]
+    image = FileDescriptorSet.FromString(contract_image([population_pb2.DESCRIPTOR]))
+    (file,) = [one for one in image.file if one.name == "vn/population/v1/population.proto"]
+    del file.service[0].method[0]
+    broken = tmp_path / "broken.binpb"
+    broken.write_bytes(image.SerializeToString())
+    said = nation.run("service", "add", broken, *WHY, status=2)
+    assert (said.stdout, "population.proto: RPC_NO_DELETE: " in said.stderr) == ("", True)
+    assert nation.run("contract", "check", broken, status=1).stdout.count("RPC_NO_DELETE") == 1
+    assert nation.json("history")[-1]["position"] == before
 
 
 @pytest.mark.parametrize(("what", "name"), [("subsystem", "gov/mps/population"), ("member", "gov/mps")])
