@@ -61,6 +61,8 @@ def _next(part: Part) -> list[str]:
 def _summary(parts: list[Part]) -> str:
     """All in one line."""
     wrong = sum(one.state is not State.UP for one in parts)
+    if any(one.part == "supervisor" and one.state is State.DOWN for one in parts):
+        return "it does not run"
     said = [f"{wrong} of {len(parts)} parts not up" if wrong else f"all {len(parts)} parts up"]
     brokers = [one for one in parts if one.part.startswith("broker")]
     if wrong:

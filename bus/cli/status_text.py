@@ -83,7 +83,7 @@ def _certificates(facts: Facts, _: datetime) -> list[str]:
 def _nation(facts: Facts, _: datetime) -> list[str]:
     people, members = facts.get("people"), facts.get("members")
     return [
-        f"{members} members" if members else "",
+        f"{members} members" if members not in (None, "0/0") else "",
         "" if people is None else f"{people:,} people",
         _memory(facts, " in all"),
         _named(facts, "fenced by", "fenced"),

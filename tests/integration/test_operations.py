@@ -3,6 +3,7 @@
 What it says of a nation, an instance of its own, runs beside the rest: most of either is waiting.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from typer.main import get_command
 
 from bus.cli.main import app
+from tests.bus.cli.test_json import names, row
 
 TOP = Path(__file__).resolve().parents[2]
 TEXT = (TOP / "docs" / "operations.md").read_text("utf-8")
@@ -64,7 +66,7 @@ def of_the_nation(first: str, rest: list[str], home: Path) -> str:
     said = said_by([first, rest[0]], home)
     printed = re.findall(r"^  (govbus .*)$", said.partition("try next:\n")[2].partition("\n\n")[0], re.MULTILINE)
     assert [line.split()[1] for line in printed[:4]] == ["birth", "explain", "call", "status"]
-    return said + said_by([first, *printed[:4], *rest[1:]], home)
+    return said + said_by([first, *printed[:4], "govbus birth --json --state nation > birth.json", *rest[1:]], home)
 
 
 def test_commands_do_what_the_text_says(home: Path) -> None:
@@ -74,6 +76,7 @@ def test_commands_do_what_the_text_says(home: Path) -> None:
         nation = pool.submit(of_the_nation, first, blocks(TEXT.partition(NATION)[2]), home)
     assert instance.result().count("in force with policy version") >= 18
     assert "nation: 9 of 9 members serve, 500 people" in nation.result()
+    assert names(json.loads((home / "birth.json").read_text())) - row("birth") == set()
     assert not (home / ".local" / "state" / "govbus").exists()
     assert not (home / "nation").exists()
     assert (home / "backup.tar.gz").stat().st_size > 100_000

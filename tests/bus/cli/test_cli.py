@@ -186,8 +186,18 @@ def test_evidence_rests_on_the_kept_snapshot_that_judged_the_call_or_says_that_i
         current.write_bytes(judging)
 
 
+def test_the_newest_call_is_called_last(call: RecordedCall, tmp_path: Path) -> None:
+    arguments = ("evidence", "export", "last", "--out", tmp_path / "out.evidence", "--json", "--journal")
+    found = json.loads(govbus(*arguments, call.journal).stdout)
+    assert found["request_id"] == call.header.request_id.hex()
+    (tmp_path / "empty").mkdir()
+    assert "no call was recorded" in refused(govbus(*arguments, tmp_path / "empty"))
+
+
 def test_evidence_of_a_call_that_is_not_there_is_one_line(call: RecordedCall, tmp_path: Path) -> None:
     arguments = ("--journal", call.journal, "--out", tmp_path / "out.evidence")
     assert "no such request" in refused(govbus("evidence", "export", "00" * 16, *arguments))
     assert "hex" in refused(govbus("evidence", "export", "case-a1", *arguments))
+    elsewhere = ("--journal", call.journal, "--out", tmp_path / "nowhere" / "out.evidence")
+    assert "make it" in refused(govbus("evidence", "export", "last", *elsewhere))
     assert not (tmp_path / "out.evidence").exists()
