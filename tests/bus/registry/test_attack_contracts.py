@@ -74,7 +74,7 @@ SETS: dict[str, Edit] = {
     ),
     "name that commands a terminal": lambda image: small(image).message_type.add(name="M\x1b[31m"),
     "file outside the set": lambda image: image.file.add(name="../../etc/passwd.proto"),
-    "absolute file": lambda image: image.file.add(name="/root/a.proto"),
+    "absolute file": lambda image: image.file.add(name="/etc/a.proto"),
     "name of a file without end": lambda image: image.file.add(name="a" * 300 + ".proto"),
     "too many files": lambda image: [image.file.add(name=f"f{number}.proto") for number in range(1_001)],
     "too many declarations": lambda image: [small(image).message_type.add() for _ in range(50_001)],
