@@ -83,12 +83,15 @@ class Container:
 
 
 class Pod:
-    """Of one StatefulSet; its volumes are directories below `directory`, by name."""
+    """Of one StatefulSet; its volumes are directories below `directory`, by name.
 
-    def __init__(self, workload: Mapping[str, Any], directory: Path) -> None:
+    `capable` is the container that keeps its capabilities: root's own PostgreSQL becomes another user.
+    """
+
+    def __init__(self, workload: Mapping[str, Any], directory: Path, *, capable: str = "") -> None:
         spec = workload["spec"]["template"]["spec"]
         self.containers: dict[str, Any] = {one["name"]: one for one in [*spec["initContainers"], *spec["containers"]]}
-        self.directory = directory
+        self.directory, self._capable = directory, capable
         claims = [one["metadata"] for one in workload["spec"]["volumeClaimTemplates"]]
         for volume in (*spec["volumes"], *claims):
             (directory / volume["name"]).mkdir(parents=True, mode=0o700)
@@ -110,7 +113,7 @@ class Pod:
             f"mount -t tmpfs none {shlex.quote(str(self.directory))}",
             "export PATH=/run/programs:/usr/local/bin:/usr/bin:/bin",
             *([] if any(mount["mountPath"] in SHARED for mount in container["volumeMounts"]) else READ_ONLY_ROOT),
-            f"exec {WITHOUT_RIGHTS} {shlex.join(command)}",
+            f"exec {'' if name == self._capable else WITHOUT_RIGHTS} {shlex.join(command)}",
         ]
         log = self.directory.with_name(f"{self.directory.name}-{name}.log")
         return Container([*OWN_WORLD, "/bin/sh", "-ec", "\n".join(inside)], log)

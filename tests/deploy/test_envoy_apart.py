@@ -154,7 +154,7 @@ def test_envoy_waits_for_its_keeper_and_can_be_ended_meanwhile(world: World) -> 
 @pytest.mark.soak
 def test_instance_serves_by_an_envoy_of_another_container_and_ends_in_order(tmp_path: Path) -> None:
     """With a PostgreSQL of its own, and on loopback."""
-    pod = Pod(workload("instance"), tmp_path / "a pod")
+    pod = Pod(workload("instance"), tmp_path / "a pod", capable="govbus")
     told = pod.containers["govbus"]
     local = {"--listen": free_port(), "--enrol-listen": free_port(), "--metrics": free_port()}
     told["args"] = [
