@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bus.cli.near import did_you_mean
 from bus.cli.output import error_lines
 from bus.cli.registry_open import At, Operator, Reason, change, now_ms, parse_time, view
 from bus.cli.registry_show import Columns, known, list_entries, plain, show_entry
@@ -53,6 +54,7 @@ def add(
 
     def changes(now: RegistryState) -> list[GrantMade]:
         methods = tuple(path for one in method for path in _methods(now, one))
+        _note_new_purposes(now, purpose)
         return [GrantMade(grant_id, client, provider, methods, tuple(purpose), since, until, quota)]
 
     change(state, operator, reason, as_json, changes)
@@ -154,6 +156,16 @@ def _flat(now: RegistryState, entry: GrantEntry) -> dict[str, Any]:
     grant: dict[str, Any] = shown.pop("grant")
     since = {f"{role}_suspended": now.suspended_since(getattr(entry, role)) for role in ("client", "provider")}
     return grant | shown | {name: iso(one) for name, one in since.items()}
+
+
+def _note_new_purposes(now: RegistryState, purposes: list[str]) -> None:
+    """A purpose needs no registration, so a slip of the pen would be one more: say if it looks like one."""
+    known = {each for one in now.grants.values() for each in one.grant.purposes}
+    for one in purposes:
+        if one not in known and (meant := did_you_mean(one, known)):
+            typer.echo(
+                f"govbus: no other grant is for {one}{meant} If so, revoke this grant and make another", err=True
+            )
 
 
 def _methods(now: RegistryState, text: str) -> list[str]:

@@ -215,6 +215,20 @@ def test_subsystem_listens_elsewhere_has_an_agent_and_ends(nation: Commands) -> 
     assert shown["revoked"] is not None
 
 
+def test_a_purpose_that_looks_like_a_slip_is_asked_back(nation: Commands) -> None:
+    words = [word.replace("civil.birth", "civl.birth") for word in grant_words("grant-slip")]
+    assert "did you mean civil.birth?" in nation.run(*words, *WHY).stderr
+    nation.json("grant", "revoke", "grant-slip", *WHY)
+    for slip, meant in (
+        (("grant", "revoke", "grant-slop"), "grant-slip"),
+        (("member", "suspend", "gov/mpss"), "gov/mps"),
+        (("service", "offer", "gov/mps/portal", "PopulationService"), SERVICE),
+    ):
+        assert f"did you mean {meant}?" in nation.refused(*slip, *WHY)
+    assert "did you mean gov/mps/portal?" in nation.refused("grant", "list", "--client", "gov/mps/portl")
+    assert "did you mean gov/mps/portal?" in nation.refused("token", "issue", "gov/mps/portl", *WHY)
+
+
 def test_what_cannot_be_done_is_one_line_that_says_what_to_do(nation: Commands, tmp_path: Path) -> None:
     """And nothing of it is recorded."""
     position: Any = nation.part("registry")["facts"]["position"]
