@@ -1,11 +1,17 @@
 """Envoy's admin interface over its unix socket: readiness, statistics, draining. Local only, one request a connection.
 
-Every failure is an OSError: the socket is not there yet, the process is gone, or the answer was not HTTP.
+Every failure is an OSError: the socket is not there yet, the process is gone, or the answer was none of Envoy's. One
+that strangers have taken over may run in another container and answer anything, so an answer is read whole, within a
+time and a length, before a byte of it is looked at; and a link in the socket's place is not followed.
 """
 
 import http.client
+import io
 import json
+import os
 import socket
+import stat
+import time
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -15,8 +21,10 @@ from bus.engines.supervisor import Supervisor
 
 __all__ = ["AdminError", "EnvoyAdmin"]
 
-_TIMEOUT = 5.0
-_LONGEST_BYTES = 64 << 20  # one that strangers have taken over may run in another container
+_ANSWER_SECONDS = 10.0
+_LONGEST_BYTES = 4 << 20  # some thousand providers' figures; JSON takes thirty times its length when it is read
+_WHOLE_BYTES = 64 << 20  # the whole configuration, which only people and tests ask for
+_PIECE = 1 << 16
 _GONE_SECONDS = 20.0
 
 
@@ -24,15 +32,16 @@ class AdminError(OSError):
     """The admin interface answered something else than expected."""
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
-        self._path = path
+class _Answer:
+    """As much of a socket as http.client reads from."""
 
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT)
-        self.sock.connect(str(self._path))
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        """The answer, whole."""
+        del mode
+        return io.BytesIO(self._data)
 
 
 class EnvoyAdmin:
@@ -61,13 +70,15 @@ class EnvoyAdmin:
     def stats(self, prefix: str = "") -> dict[str, int]:
         """Counters and gauges whose names start with `prefix`; histograms are left out."""
         query = f"&filter={quote(f'^{prefix}', safe='')}" if prefix else ""
-        found = json.loads(self._ok("GET", f"/stats?format=json&type=All{query}"))
-        entries = cast("list[dict[str, Any]]", found.get("stats", []))
-        return {entry["name"]: int(entry["value"]) for entry in entries if isinstance(entry.get("value"), int)}
+        found = self._document(f"/stats?format=json&type=All{query}")
+        try:
+            return {one["name"]: one["value"] for one in found.get("stats", []) if isinstance(one.get("value"), int)}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise AdminError(f"no statistics from {self.path}") from error
 
     def exposition(self, pattern: str) -> str:
         """Statistics whose names match `pattern`, histograms too, in Prometheus' text format."""
-        return self._ok("GET", f"/stats/prometheus?filter={quote(pattern, safe='')}").decode()
+        return self._ok("GET", f"/stats/prometheus?filter={quote(pattern, safe='')}").decode("utf-8", "replace")
 
     def settle(self, seconds: float) -> None:
         """Stop accepting, tell every client to go elsewhere, wait for running calls, at most `seconds`."""
@@ -77,7 +88,7 @@ class EnvoyAdmin:
 
     def started(self) -> Started:
         """When this process began, and the zone it was started in: a name that bus.engines.envoy gives."""
-        told = json.loads(self._ok("GET", "/server_info"))
+        told = self._document("/server_info")
         try:
             options = told["command_line_options"]
             return Started(str(options["service_zone"]), float(told["uptime_current_epoch"].removesuffix("s")))
@@ -100,24 +111,58 @@ class EnvoyAdmin:
     def config_dump(self, resource: str | None = None) -> dict[str, Any]:
         """The whole configuration in force, for people and tests; or one repeated field of it, as `ecds_filters`."""
         query = "include_eds" if resource is None else f"resource={resource}"
-        return cast("dict[str, Any]", json.loads(self._ok("GET", f"/config_dump?{query}")))
+        return self._document(f"/config_dump?{query}", _LONGEST_BYTES if resource else _WHOLE_BYTES)
 
-    def _ok(self, method: str, target: str) -> bytes:
-        status, body = self._request(method, target)
-        if status != 200:
+    def _document(self, target: str, longest: int = _LONGEST_BYTES) -> dict[str, Any]:
+        """A JSON object."""
+        try:
+            found = json.loads(self._ok("GET", target, longest))
+        except (ValueError, RecursionError) as error:
+            raise AdminError(f"not JSON from {self.path}") from error
+        if not isinstance(found, dict):
+            raise AdminError(f"not a JSON object from {self.path}")
+        return cast("dict[str, Any]", found)
+
+    def _ok(self, method: str, target: str, longest: int = _LONGEST_BYTES) -> bytes:
+        status, body = self._request(method, target, longest)
+        if status != http.client.OK:
             raise AdminError(f"Envoy's admin interface answered {status} to {target.partition('?')[0]}")
         return body
 
-    def _request(self, method: str, target: str) -> tuple[int, bytes]:
-        connection = _UnixConnection(self.path)
+    def _request(self, method: str, target: str, longest: int = _LONGEST_BYTES) -> tuple[int, bytes]:
+        asked = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        answer = _Answer(self._exchange(asked.encode("ascii"), longest))
         try:
-            connection.request(method, target)
-            response = connection.getresponse()
-            body = response.read(_LONGEST_BYTES + 1)
-            if len(body) > _LONGEST_BYTES:
-                raise AdminError(f"the answer to {target.partition('?')[0]} has no end")
-            return response.status, body
-        except http.client.HTTPException as error:
+            response = http.client.HTTPResponse(cast("socket.socket", answer), method=method)
+            response.begin()
+            return response.status, response.read()
+        except (http.client.HTTPException, ValueError) as error:
             raise AdminError(f"not an HTTP answer from {self.path}") from error
-        finally:
-            connection.close()
+
+    def _exchange(self, asked: bytes, longest: int) -> bytes:
+        """What came back until the other side closed."""
+        until, found = time.monotonic() + _ANSWER_SECONDS, bytearray()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_ANSWER_SECONDS)
+            _connect(connection, self.path)
+            connection.sendall(asked)
+            while (left := until - time.monotonic()) > 0:
+                connection.settimeout(left)
+                piece = connection.recv(_PIECE)
+                if not piece:
+                    return bytes(found)
+                found += piece
+                if len(found) > longest:
+                    raise AdminError(f"the answer from {self.path} is longer than {longest >> 20} MiB")
+        raise TimeoutError(f"the answer from {self.path} came to no end within {_ANSWER_SECONDS:.0f} s")
+
+
+def _connect(connection: socket.socket, path: Path) -> None:
+    """To the socket at `path` itself: where Envoy may put a link, it would lead to any socket of ours."""
+    place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISSOCK(os.fstat(place).st_mode):
+            raise AdminError(f"{path} is not a socket; look who put it there")
+        connection.connect(f"/proc/self/fd/{place}")
+    finally:
+        os.close(place)

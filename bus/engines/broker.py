@@ -13,6 +13,7 @@ import contextlib
 import logging
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -92,6 +93,7 @@ class Broker:
         if share is not None:
             share.make()
         self._tls = share.files if share else home
+        self._share, self._held = share, ExitStack()
         self._tls_copy = TlsCopy(home, share) if share else None
         self._certificate_at = 0.0
         self._files = share.files if share else ensure_private_directory(home / "envoy")
@@ -116,9 +118,12 @@ class Broker:
         An Envoy elsewhere waits for its key itself, and is not waited for.
         """
         ensure_private_directory(self.config.journal)
-        if self._tls_copy is not None:
-            self._tls_copy.follow()
-        self.envoy.start(timeout)
+        with ExitStack() as held:
+            if self._share is not None and self._tls_copy is not None:
+                held.enter_context(self._share.held())
+                self._tls_copy.follow()
+            self.envoy.start(timeout)
+            self._held = held.pop_all()
         self._watcher.start()
 
     def obstacle(self) -> str:
@@ -135,6 +140,7 @@ class Broker:
         if self._watcher.is_alive():
             self._watcher.join()
         self.envoy.stop()
+        self._held.close()
 
     def __enter__(self) -> "Broker":
         self.start()

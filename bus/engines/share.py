@@ -10,9 +10,11 @@
 The broker's home with its signing key is no part of it. Both sides see the share under one path and are one user.
 """
 
+import fcntl
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +71,21 @@ class Share:
         """Its two directories, private; FilePermissionError for ones that others can enter."""
         ensure_private_directory(self.files)
         ensure_private_directory(self.socket.parent)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """It is this process's alone until the end; EngineError where another keeper has it."""
+        descriptor = os.open(self.files / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise EngineError(
+                    f"another broker's keeper has {self.directory}; give each a share of its own, or end that one"
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)
 
 
 class TlsCopy:

@@ -149,6 +149,18 @@ def test_gate_takes_no_key_from_a_file_nor_from_a_pipe_that_others_may_write_to(
         site.keeper()
 
 
+def test_two_keepers_have_no_share_in_common(site: Site, tmp_path: Path) -> None:
+    other = make_small_nation(tmp_path / "another state").broker_home(BROKER)
+    certificate = site.share.files / "tls"
+    with Broker(site.home, share=site.share):
+        before = os.readlink(certificate)
+        with pytest.raises(EngineError, match="give each a share of its own"):
+            Broker(other, share=site.share).start()
+        assert os.readlink(certificate) == before
+    with Broker(other, share=site.share):
+        assert os.readlink(certificate) != before
+
+
 def test_drain_where_no_envoy_runs_says_so(site: Site) -> None:
     with Broker(site.home, share=site.share):
         done = CliRunner().invoke(app, ["drain", str(site.home), str(site.share.directory)])
