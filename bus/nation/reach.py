@@ -26,7 +26,7 @@ _FILE: Final = "reach.json"
 
 
 class KnownReach:
-    """What is known of it; `kept`: the ports of members whose place the registry does not know yet."""
+    """What is known of it; `kept`: each member's port since the founding, which stays its own wherever it moved."""
 
     def __init__(self, directory: Path, kept: Mapping[str, int], collector: int | None = None) -> None:
         self._file, self._kept = directory / _FILE, kept
@@ -35,7 +35,7 @@ class KnownReach:
     def of(self, path: str, state: RegistryState | None, token: str = "") -> Reach:
         """Of the member at `path`, now; `state` is None while the registry is away. EngineError if nobody knows yet."""
         known = self._load() if state is None else self.note(state)
-        own = known["members"].get(path) or ([self._kept[path]] if path in self._kept else [])
+        own = [*known["members"].get(path, ()), *([self._kept[path]] if path in self._kept else ())]
         enrols = [int(parse_token(token).address.rpartition(":")[2])] if token else []
         return Reach(frozenset(own), frozenset([*known["brokers"], *enrols]) | self._collector)
 
