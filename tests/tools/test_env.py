@@ -129,7 +129,7 @@ def test_without_an_index_nothing_is_half_made_and_what_is_there_stays(machine: 
 
 
 def test_an_index_out_of_reach_is_one_line_with_the_reason(machine: Machine) -> None:
-    retry = "WARNING: Retrying (Retry(%s)) after connection broken by 'NewConnectionError('<c>: no name for it')': /simple/a/"
+    retry = "WARNING: Retrying (Retry(%s)) connection broken by 'NewConnectionError('<c>: no name for it')': /simple/a/"
     pip = "".join(f'echo "{retry % left}" >&2\n' for left in range(5)) + "echo ERROR: nothing matches >&2; exit 1"
     machine.builds(pip)
     *steps, last = machine.refused().splitlines()
