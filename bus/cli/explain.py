@@ -19,7 +19,7 @@ from bus.cli.explain_trace import Traced, TracesUnread, find_trace
 from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines, printable
 from bus.cli.places import Places, RequestId, recorded_places, wanted_request
 from bus.cli.registry_open import open_registry
-from bus.cli.up import JsonOption, StateOption, layout_of
+from bus.cli.up import JsonOption, StateOption, layout_of, naming
 from bus.engines.supervisor import EngineError
 from bus.evidence.ending import Ending, ending_of
 from bus.evidence.explain import Happening, Life, explain_call
@@ -69,7 +69,8 @@ def explain(
         if traced is not None and traced.request_id is not None:
             wanted = traced.request_id
         life, ledger_told = _read(wanted, places, chosen=ledger is not None)
-        then = _then(wanted, life, jaeger, ledger_told)
+        again = naming("--state", state) + naming("--journal", journal) + naming("--ledger", ledger)
+        then = _then(wanted, life, jaeger, ledger_told, again)
         others: tuple[str, ...] = ()
         if journal is None:
             life, others = _told(layout, life)
@@ -172,10 +173,10 @@ def _nowhere(wanted: bytes, others: tuple[str, ...]) -> Ending:
     )
 
 
-def _then(wanted: bytes, life: Life, jaeger: str | None, ledger_told: bool) -> tuple[str, ...]:
+def _then(wanted: bytes, life: Life, jaeger: str | None, ledger_told: bool, again: str) -> tuple[str, ...]:
     found = []
     if life.recorded is not None and life.recorded.intent is not None:
-        found.append(f"proof of it: govbus evidence export {wanted.hex()}")
+        found.append(f"proof of it: govbus evidence export {wanted.hex()}{again}")
     if life.recorded is not None and not ledger_told:
         found.append("the ledger was not asked: there is none here; --ledger DIR names one")
     if life.recorded is not None and jaeger is None:

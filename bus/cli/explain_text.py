@@ -37,7 +37,17 @@ def life_lines(request_id: str, ending: Ending, life: Iterable[Happening], trace
     if ending.then:
         yield "next"
         for said in ending.then:
-            yield from _folded(said, "  - ", "    ")
+            yield from _advised(said)
+
+
+def _advised(said: str) -> Iterator[str]:
+    """A command that ends it and does not fit has a line of its own, whole: it is there to be copied."""
+    prose, colon, command = said.partition(": govbus ")
+    if not colon or len(said) + 4 <= _WIDTH:
+        yield from _folded(said, "  - ", "    ")
+        return
+    yield from _folded(f"{prose}:", "  - ", "    ")
+    yield f"      govbus {command}"
 
 
 def _spans(traced: Traced) -> Iterator[str]:

@@ -25,7 +25,7 @@ from bus.up.process import AlreadyRunning, end_supervisor, guardian_pid, supervi
 from bus.up.wipe import is_wipeable
 from bus.up.wipe import wipe as wipe_instance
 
-__all__ = ["JsonOption", "StateOption", "down", "layout_of", "up"]
+__all__ = ["JsonOption", "StateOption", "down", "layout_of", "naming", "up"]
 
 _INTERRUPTED = 130
 _STOPPING = "govbus: stopping everything in order, some seconds"
@@ -51,6 +51,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 def layout_of(state: Path | None) -> Layout:
     """The layout that an option names."""
     return Layout((state or default_state()).expanduser().absolute())
+
+
+def naming(option: str, path: Path | None) -> str:
+    """What a printed command must say again to mean the same place: empty where nothing was said."""
+    return "" if path is None else f" {option} {shlex.quote(str(path))}"
 
 
 def up(
@@ -145,7 +150,7 @@ def up(
         if foreground:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         with Progress(quiet=as_json) as progress, closing(started.follow(lambda: progress.note(_STOPPING))) as steps:
-            told = _Teller(as_json, progress, "" if state is None else f" --state {shlex.quote(str(state))}")
+            told = _Teller(as_json, progress, naming("--state", state))
             try:
                 for what in steps:
                     told(what)

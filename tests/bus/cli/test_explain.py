@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import time
 import uuid
@@ -59,9 +60,9 @@ def life(world: World, named: str) -> list[dict[str, Any]]:
 
 
 def text(world: World, named: str, *, status: int = 0) -> list[str]:
-    """What a person reads, all of it within 100 columns and in one piece."""
+    """What a person reads, all of it within 100 columns and in one piece; a command to be copied is one line."""
     lines = asked(world, named, status=status).splitlines()
-    assert all(len(line) <= 100 for line in lines), lines
+    assert all(len(line) <= 100 or line.startswith("      govbus ") for line in lines), lines
     assert lines[0].startswith(f"{named}: ")
     return lines
 
@@ -89,11 +90,15 @@ def test_admitted_call_is_told_from_asking_to_its_end_and_its_replay_too(world: 
     assert refused == "refused it: REPLAYED"
     found = document(world, named)["ended"]
     assert found["as"] == "SERVED"  # the copy changes nothing of it
-    assert f"proof of it: govbus evidence export {named}" in found["next"]
+    assert (
+        f"proof of it: govbus evidence export {named} --journal {shlex.quote(str(world.broker.config.journal))}"
+        in found["next"]
+    )
     lines = text(world, named)
     assert lines[0].endswith(": SERVED")
     assert lines[1].startswith(f"  {PROVIDER} answered; {CALLER} was sent it with a receipt, ")
     assert "next" in lines
+    assert f"      {export}" in lines
     assert any("the ledger was not asked" in line for line in lines)
 
 
