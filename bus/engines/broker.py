@@ -26,7 +26,7 @@ from bus.edge.settings import GATE_MODULE, EdgeSettings, GateFilter, TlsFiles, U
 from bus.edge.snapshot_files import parse_endpoints, peek_header
 from bus.engines.broker_key import key_obstacle
 from bus.engines.envoy import Envoy, GateStart
-from bus.engines.share import Share, TlsCopy
+from bus.engines.share import Share, TlsCopy, take_back
 from bus.engines.supervisor import EngineError
 from native.policy import Policy, PolicyError, live_certificates
 from native.snapshot import BROKER_SCOPE, SnapshotError, verify_signed
@@ -117,7 +117,8 @@ class Broker:
 
         An Envoy elsewhere waits for its key itself, and is not waited for.
         """
-        ensure_private_directory(self.config.journal)
+        make = ensure_private_directory if self._share is None else take_back  # an Envoy elsewhere may have opened it
+        make(self.config.journal)
         with ExitStack() as held:
             if self._share is not None and self._tls_copy is not None:
                 held.enter_context(self._share.held())

@@ -6,13 +6,16 @@
       gate-key            the pipe that gives a key a start (bus.engines.key_pipe)
       environment         NAME='value' lines; written last: when it is there, all of it is
     <share>/admin/        what Envoy writes: the socket of its admin interface
+    <share>/lock          held by the keeper; Envoy does not see it
 
 The broker's home with its signing key is no part of it. Both sides see the share under one path and are one user.
 """
 
+import contextlib
 import fcntl
 import logging
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +25,7 @@ from bus.engines.supervisor import EngineError
 from pki.credentials import store_tls
 from pki.files import ensure_private_directory, read_private
 
-__all__ = ["Share", "TlsCopy", "environment_lines"]
+__all__ = ["Share", "TlsCopy", "environment_lines", "take_back"]
 
 _LONGEST_SOCKET = 107  # unix(7)
 
@@ -70,12 +73,15 @@ class Share:
     def make(self) -> None:
         """Its two directories, private; FilePermissionError for ones that others can enter."""
         ensure_private_directory(self.files)
-        ensure_private_directory(self.socket.parent)
+        take_back(self.socket.parent)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """It is this process's alone until the end; EngineError where another keeper has it."""
-        descriptor = os.open(self.files / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """It is this process's alone until the end; EngineError where another keeper has it.
+
+        The lock lies where Envoy does not see it: whoever may read a file may lock it, and for ever.
+        """
+        descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,6 +92,15 @@ class Share:
             yield
         finally:
             os.close(descriptor)
+
+
+def take_back(directory: Path) -> None:
+    """Make a directory that Envoy writes to private, also where Envoy has opened it to others: it holds no secret of
+    this side's, and one that strangers have taken over must not keep this side from its next start."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISDIR(directory.lstat().st_mode):  # what it lies in is not Envoy's to write to: no link gets here
+            directory.chmod(0o700)
+    ensure_private_directory(directory)
 
 
 class TlsCopy:

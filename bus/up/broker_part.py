@@ -187,7 +187,7 @@ class BrokerPart:
             "waits": self.waits,
         }
         if self.broker is not None:
-            with contextlib.suppress(OSError, EngineError, LookupError, ValueError):
+            with contextlib.suppress(OSError, EngineError, LookupError, ValueError, TypeError):
                 if self._share is not None and not self.broker.envoy.runner.ready:
                     told["waits"] = "starts when Envoy's own container or unit starts it; why not: the log of that"
                 dump = self.broker.envoy.admin.config_dump("ecds_filters")

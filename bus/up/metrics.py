@@ -90,7 +90,7 @@ class InstanceMetrics:
                 continue
             created_ms = part.broker.snapshot_created_ms
             yield Points(POLICY_AGE, {(part.path,): max(0.0, time.time() - _seconds(created_ms))})
-            with contextlib.suppress(OSError, EngineError):
+            with contextlib.suppress(OSError, EngineError, ValueError, LookupError, OverflowError):
                 text = part.broker.envoy.admin.exposition(FILTER)
                 yield from gate_points(part.path, text, found.get("since_ms") or 0)
 

@@ -88,8 +88,8 @@ FILTER: Final = (
     r"|listener\..*\.ssl\.(handshake|connection_error)$|server\.memory_allocated$)"
 )
 
-_LINE: Final = re.compile(r"^(?:envoy_)?(\w+?)(_bucket|_sum|_count)?\{([^}]*)\} (\S+)$", re.MULTILINE)
-_LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
+_LINE: Final = re.compile(r"^(?:envoy_)?(\w+?)(_bucket|_sum|_count)?\{([^}\n]*)\} (\S+)$", re.MULTILINE)
+_LABEL: Final = re.compile(r'\b(\w++)="([^"]*)"')
 _BY_NAME: Final = {row.theirs: row for row in _ROWS}
 
 
