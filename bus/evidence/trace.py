@@ -5,9 +5,11 @@ Read, never believed: spans are unsigned and whoever sends one says what it like
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Span", "below_of", "label_of", "read_trace", "to_lines", "tree_of"]
+
+_DEEPEST_SHOWN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def to_lines(spans: Sequence[Span]) -> list[str]:
     """A line each: depth, service, name, when and how long."""
     begin = min((span.start_us for span in spans), default=0)
     return [
-        f"{'  ' * depth}{span.service}: {label_of(span)}"
+        f"{'  ' * min(depth, _DEEPEST_SHOWN)}{span.service}: {label_of(span)}"
         f"  +{(span.start_us - begin) / 1000:.1f} ms, {span.duration_us / 1000:.1f} ms"
         for depth, span in tree_of(spans)
     ]
@@ -57,18 +59,16 @@ def label_of(span: Span) -> str:
 
 
 def tree_of(spans: Sequence[Span]) -> Iterator[tuple[int, Span]]:
-    """Each below its parent, earliest first; with its depth."""
+    """Each below its parent, earliest first; with its depth. Each once, whatever its sender says it is below of."""
     known = {span.id for span in spans}
     below: dict[str, list[Span]] = {}
-    for span in sorted(spans, key=lambda one: one.start_us):
+    for span in sorted(spans, key=lambda one: one.start_us, reverse=True):
         below.setdefault(span.parent if span.parent in known else "", []).append(span)
-
-    def walk(parent: str, depth: int) -> Iterator[tuple[int, Span]]:
-        for span in below.get(parent, ()):
-            yield depth, span
-            yield from walk(span.id, depth + 1)
-
-    yield from walk("", 0)
+    waiting = [(0, span) for span in below.pop("", ())]
+    while waiting:
+        depth, span = waiting.pop()
+        yield depth, span
+        waiting += [(depth + 1, each) for each in below.pop(span.id, ())]
 
 
 def below_of(spans: Sequence[Span], tag: str, value: str) -> list[Span]:
