@@ -194,13 +194,16 @@ def test_answers_that_fail_their_check_cost_their_request_only(quotas: World) ->
 
 def test_what_never_becomes_an_intent_gives_its_call_back(quotas: World) -> None:
     grant = "once"
-    for _ in range(3):
+
+    def whose_body_is_another() -> Answer:
         request = quotas.request(grant_id=grant)
-        other = request.but(body=quotas.request(message=b"\x0a\x02ho").body)
-        quotas.refuses(other, Reason.BODY_COMMITMENT_MISMATCH)
+        return quotas.send(request.but(body=quotas.request(message=b"\x0a\x02ho").body))
+
+    for _ in range(3):
+        # A reset is on its way: until it is there, the call is pending and there is no other.
+        eventually(lambda: whose_body_is_another().refusal == (Reason.BODY_COMMITMENT_MISMATCH, {}))
         request, connection = quotas.request(grant_id=grant), quotas.connection()
         connection.reset(connection.open(request.headers()))
-    # The reset is on its way: until it is there, the call is pending.
     eventually(lambda: quotas.send(quotas.request(grant_id=grant)).code == 0)
     quotas.refuses(quotas.request(grant_id=grant), Reason.QUOTA_EXCEEDED, limit="calls")
 

@@ -90,10 +90,8 @@ def test_admitted_call_is_told_from_asking_to_its_end_and_its_replay_too(world: 
     assert refused == "refused it: REPLAYED"
     found = document(world, named)["ended"]
     assert found["as"] == "SERVED"  # the copy changes nothing of it
-    assert (
-        f"proof of it: govbus evidence export {named} --journal {shlex.quote(str(world.broker.config.journal))}"
-        in found["next"]
-    )
+    export = f"govbus evidence export {named} --journal {shlex.quote(str(world.broker.config.journal))}"
+    assert f"proof of it: {export}" in found["next"]
     lines = text(world, named)
     assert lines[0].endswith(": SERVED")
     assert lines[1].startswith(f"  {PROVIDER} answered; {CALLER} was sent it with a receipt, ")
