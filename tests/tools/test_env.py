@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.live import wait_until
+
 TOP = Path(__file__).resolve().parents[2]
 TOOLS = (
     *("bash", "cat", "cp", "dirname", "env", "find", "flock", "grep", "head", "id", "ls", "mkdir", "nm", "rm", "sed"),
@@ -163,7 +165,8 @@ def test_half_an_installation_is_removed(machine: Machine) -> None:
 
 
 def test_ctrl_c_leaves_the_mark_by_which_the_next_run_makes_all_anew(machine: Machine) -> None:
-    machine.builds(pip='touch "$HOME/asked"; exec sleep 60')
+    # A shell's child in the background is deaf to SIGINT, as Cython is for minutes.
+    machine.builds(pip='sleep 300 & echo $! >"$HOME/deaf"; touch "$HOME/asked"; exec sleep 60')
     with machine.start() as run:
         for _ in range(600):
             if (machine.home / "asked").exists():
@@ -173,6 +176,7 @@ def test_ctrl_c_leaves_the_mark_by_which_the_next_run_makes_all_anew(machine: Ma
         said = run.communicate(timeout=60)[1]
     assert (run.returncode, machine.marks()) == (130, {".place", ".installing"})
     assert "interrupted; run it again" in said
+    wait_until(lambda: not Path("/proc", (machine.home / "deaf").read_text().strip()).exists())
     machine.builds(pip="exit 1")
     assert "making .venv" in machine.refused()
     assert machine.marks() == {".place"}
