@@ -1,6 +1,6 @@
 """`govbus logs`: what the parts wrote: the supervisor and what runs in it, PostgreSQL, Envoy, the ledger, the members.
 
-Followed files may be cut over to another name while they are read (bus.engines.logs); reading goes on in the new one.
+Followed files may be emptied or replaced while they are read (bus.engines.logs); reading goes on at the new beginning.
 """
 
 import json
@@ -119,7 +119,11 @@ class _Source:
     def _was_replaced(self) -> bool:
         if self.file is None:
             return self.path.exists()
-        return self.path.exists() and not os.path.samestat(self.path.stat(), os.fstat(self.file.fileno()))
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return False
+        return not os.path.samestat(found, os.fstat(self.file.fileno())) or found.st_size < self.file.tell()
 
     def _read(self, part: str | None) -> Iterator[str]:
         assert self.file is not None  # noqa: S101 (the callers looked)

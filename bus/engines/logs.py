@@ -1,15 +1,17 @@
-"""A child's output in a file that is cut over to `<name>.1`, `.2`, `.3` at 4 MiB; readable by its owner only.
+"""A log file that is cut over to `<name>.1`, `.2`, `.3` at 4 MiB; readable by its owner only.
 
-The child writes into a pipe and never waits for a disk: a thread of its own takes what comes. What engines may print
-is decided by how they are started; nothing is filtered here.
+1. A child writes into the file itself: there is no pipe that would need a reader, so its words go on without us.
+2. So the file is copied and emptied, never renamed. KNOWN: a line that is written between the two is lost.
+3. What cannot be kept on a full disk is let go of: the log stays bounded, and nobody fails for it.
+What engines may print is decided by how they are started; nothing is filtered here.
 """
 
 import contextlib
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
-from typing import IO
 
 __all__ = ["RotatingLog"]
 
@@ -19,23 +21,26 @@ _TAIL_LINES = 6
 
 
 class RotatingLog:
-    """Appends from any thread."""
+    """Appends from any thread; one such object a file."""
 
     def __init__(self, path: Path, *, limit: int = _LIMIT) -> None:
         self.path = path
         self._limit = limit
         self._lock = threading.Lock()
-        self._file: IO[bytes] | None = None
-        self._closed = False
 
-    def follow(self, stream: IO[bytes]) -> None:
-        """Copy `stream` until its end, on a thread that then closes it."""
-        threading.Thread(target=self._copy, args=(stream,), name=f"log-{self.path.name}", daemon=True).start()
+    def open(self) -> int:
+        """A descriptor that appends: for a child to write to, and for its starter to close."""
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def line(self, text: str) -> None:
-        """Add a line of our own, with the time."""
+        """Add a line of our own, with the time. OSError on a full disk."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._write(f"[{stamp}][supervisor] {text}\n".encode())
+        descriptor = self.open()
+        try:
+            os.write(descriptor, f"[{stamp}][supervisor] {text}\n".encode())
+        finally:
+            os.close(descriptor)
+        self.cut()
 
     def tail(self) -> str:
         """The last lines, each on a line of its own and indented; empty when there is nothing."""
@@ -47,38 +52,22 @@ class RotatingLog:
             return ""
         return "".join(f"\n  {line}" for line in lines)
 
-    def close(self) -> None:
-        """Let go of the file; a later write, the child's last words perhaps, opens it for itself alone."""
-        with self._lock:
-            self._closed = True
-            self._let_go()
+    def cut(self) -> None:
+        """Cut it over if it is too long: to be asked now and then while a child writes."""
+        with self._lock, contextlib.suppress(OSError):
+            if self.path.stat().st_size >= self._limit:
+                self._cut()
 
-    def _copy(self, stream: IO[bytes]) -> None:
-        with stream:
-            while chunk := os.read(stream.fileno(), 65536):
-                with contextlib.suppress(OSError):  # a full disk must not stop the engine
-                    self._write(chunk)
-
-    def _write(self, data: bytes) -> None:
-        with self._lock:
-            if self._file is None:
-                descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-                self._file = os.fdopen(descriptor, "ab", buffering=0)
-            self._file.write(data)
-            if self._file.tell() >= self._limit:
-                self._let_go()
-                self._rotate()
-            if self._closed:
-                self._let_go()
-
-    def _let_go(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _rotate(self) -> None:
-        for number in range(_KEPT - 1, 0, -1):
-            older = self.path.with_name(f"{self.path.name}.{number}")
-            if older.exists():
-                older.replace(self.path.with_name(f"{self.path.name}.{number + 1}"))
-        self.path.replace(self.path.with_name(f"{self.path.name}.1"))
+    def _cut(self) -> None:
+        aside = self.path.with_name(f"{self.path.name}.0")
+        try:
+            shutil.copyfile(self.path, aside)
+            aside.chmod(0o600)
+        except OSError:
+            aside.unlink(missing_ok=True)
+        os.truncate(self.path, 0)
+        if aside.exists():
+            for number in range(_KEPT - 1, -1, -1):
+                older = self.path.with_name(f"{self.path.name}.{number}")
+                if older.exists():
+                    older.replace(self.path.with_name(f"{self.path.name}.{number + 1}"))

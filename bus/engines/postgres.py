@@ -8,11 +8,13 @@
       lock, run-directory      who runs here, and where its socket is
 
 It listens on one unix socket in a short private directory and on nothing else. Killed, it is started again with a pause
-that grows; ended, it gets a fast shutdown, then an immediate one. A server that outlived its owner is ended by the next
-start (bus.engines.postgres_leftovers).
+that grows; ended, it gets a fast shutdown, then an immediate one. A server that outlived its owner is gone on with by
+the next one where both have `records`; it is ended otherwise (bus.engines.postgres_leftovers).
 """
 
 import fcntl
+import hashlib
+import json
 import os
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +31,8 @@ from bus.engines.postgres_database import Database
 from bus.engines.postgres_environment import take_variables
 from bus.engines.postgres_leftovers import end_process, settle_leftovers
 from bus.engines.postgres_owners import ADMINISTRATOR, new_password, owner_database, provide_owner
-from bus.engines.run_directory import make_run_directory, remove_run_directory
+from bus.engines.records import Keep, Records
+from bus.engines.run_directory import find_run_directory, make_run_directory, remove_run_directory
 from bus.engines.supervisor import EngineError, Launch, Supervisor
 from pki.files import create_atomic, ensure_private_directory, read_private
 
@@ -42,11 +45,15 @@ _PROBE_SECONDS = 2
 class Postgres:
     """Runs between `start` and `stop`; also a context manager. A DatabaseServer."""
 
-    def __init__(self, state: Path) -> None:
-        """Take the state directory; EngineError if somebody runs from it. Nothing runs yet."""
+    def __init__(self, state: Path, *, records: Records | None = None, name: str = "postgres") -> None:
+        """Take the state directory; EngineError if somebody runs from it. Nothing is started yet.
+
+        `records`, `name`: where it is written down, so that it goes on without this process.
+        """
         take_variables()
         self.home = ensure_private_directory(state.absolute() / "postgres")
         self._lock = _lock(self.home)
+        self._keep = None if records is None else Keep(records, records.of(name), self._mark)
         try:
             self._account = choose_account(self.home / "data")
             self._binaries = find_binaries(self._account)
@@ -61,6 +68,7 @@ class Postgres:
             probe=self._probe,
             drain=self._drain,
             log=RotatingLog(self.home / "postgres.log"),
+            keep=self._keep,
         )
 
     @property
@@ -87,7 +95,8 @@ class Postgres:
         """Fast shutdown, then immediate; returns when the server is gone. May be called twice."""
         self._supervisor.stop()
         if self._lock >= 0:
-            remove_run_directory(self.home)
+            if self._keep is None or not self._keep.record.lives():
+                remove_run_directory(self.home)
             os.close(self._lock)
             self._lock = -1
 
@@ -120,9 +129,10 @@ class Postgres:
 
     def _make_socket_directory(self) -> Path:
         """As root the run directory lets others through but not look in; what is inside belongs to one account."""
-        run = make_run_directory(self.home)
+        former = None if self._keep is None else find_run_directory(self.home)
+        run = former or make_run_directory(self.home)
         sockets = run / "pg"
-        sockets.mkdir(mode=0o700)
+        sockets.mkdir(mode=0o700, exist_ok=True)
         if not self._account.is_ours:
             run.chmod(0o711)
         return self._account.own(sockets)
@@ -137,17 +147,21 @@ class Postgres:
         place = str(data) if self._account.is_ours else f"/proc/self/fd/{directory}"
         command = [str(self._binaries.postgres), "-D", place, "-p", str(_PORT), *promises(self.sockets)]
         environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
-        return Launch(self._account.launch(command), environment, (directory,))
+        return Launch(self._account.launch(command, kept=self._keep is not None), environment, (directory,))
+
+    def _mark(self) -> str:
+        """Of what it is and how it is told to be. Its own configuration's newest words wait for its next start."""
+        parts = [str(self._binaries.postgres), self._binaries.version, promises(self.sockets), self._account.uid]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def _probe(self) -> bool:
         conninfo = make_conninfo(self._server, connect_timeout=_PROBE_SECONDS)
         return psycopg.pq.PGconn.ping(conninfo.encode()) == psycopg.pq.Ping.OK
 
     def _drain(self) -> None:
-        pid = self._supervisor.pid
-        if pid is None:
+        pidfd = self._supervisor.open_child()
+        if pidfd is None:
             return
-        pidfd = os.pidfd_open(pid)
         try:
             end_process(pidfd)
         finally:

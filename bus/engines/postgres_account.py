@@ -33,9 +33,10 @@ class Account:
         """True when no change of identity is needed."""
         return self.uid == os.geteuid()
 
-    def launch(self, command: list[str]) -> list[str]:
-        """`command` under this account, to be started by the thread that stays until it ends."""
-        return [sys.executable, "-I", "-S", _LAUNCH, str(os.getpid()), str(self.uid), str(self.gid), *command]
+    def launch(self, command: list[str], *, kept: bool = False) -> list[str]:
+        """`command` under this account, to be started by the thread that stays until it ends; `kept`: or does not."""
+        parent = "-" if kept else str(os.getpid())
+        return [sys.executable, "-I", "-S", _LAUNCH, parent, str(self.uid), str(self.gid), *command]
 
     def own(self, path: Path) -> Path:
         """Hand `path` over to this account."""

@@ -1,7 +1,8 @@
 """A short private directory for unix sockets (Envoy refuses paths over 107 bytes), found again after a crash.
 
 The state directory may lie anywhere and be long; sockets live in a fresh 0700 directory under the system's temporary
-directory. Its name is kept in the state directory, so that the next start clears away what a killed process left.
+directory. Its name is kept in the state directory, so that the next start clears away what a killed process left, or
+goes on in it.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from pki.files import write_atomic
 
-__all__ = ["make_run_directory", "remove_run_directory"]
+__all__ = ["find_run_directory", "make_run_directory", "remove_run_directory"]
 
 _PREFIX = "govbus-"
 _LONGEST = 60
@@ -29,12 +30,18 @@ def make_run_directory(state: Path) -> Path:
     return made
 
 
-def remove_run_directory(state: Path) -> None:
-    """Remove the directory that make_run_directory last made for `state`, if it is there and ours."""
-    note = state / "run-directory"
+def find_run_directory(state: Path) -> Path | None:
+    """The directory that make_run_directory last made for `state`, if it is there and ours."""
     with contextlib.suppress(FileNotFoundError):
-        directory = Path(os.fsdecode(note.read_bytes()))
+        directory = Path(os.fsdecode((state / "run-directory").read_bytes()))
         found = directory.lstat()
         if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and directory.name.startswith(_PREFIX):
-            shutil.rmtree(directory, ignore_errors=True)
-    note.unlink(missing_ok=True)
+            return directory
+    return None
+
+
+def remove_run_directory(state: Path) -> None:
+    """Remove the directory that would be found."""
+    if (directory := find_run_directory(state)) is not None:
+        shutil.rmtree(directory, ignore_errors=True)
+    (state / "run-directory").unlink(missing_ok=True)

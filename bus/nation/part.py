@@ -17,6 +17,7 @@ from typing import Any, Final
 import psycopg
 
 from bus.edge.ports import keep_ports
+from bus.engines.records import Records
 from bus.engines.supervisor import EngineError, Supervisor
 from bus.nation.behind import Reach, kept_apart, ports_kept
 from bus.nation.founding import founding
@@ -62,8 +63,9 @@ class NationPart:
         options: Options,
         parts: RegistryParts,
         see: Callable[[str, Supervisor], None],
+        records: Records | None = None,
     ) -> None:
-        """`see` is told of each child. Nothing runs yet."""
+        """`see` is told of each child. With `records` all of it goes on without this process. Nothing is begun yet."""
         self._layout, self._settled, self._parts = layout, settled, parts
         for directory in (nation_directory(layout), nation_directory(layout) / "logs", layout.state / "subsystems"):
             ensure_private_directory(directory)
@@ -73,7 +75,7 @@ class NationPart:
         self._obstacle = ""
         self._founded, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._found, name="nation", daemon=True)
-        self._server = Ministries(nation_directory(layout), lambda supervisor: see(SERVER, supervisor))
+        self._server = Ministries(nation_directory(layout), lambda supervisor: see(SERVER, supervisor), records)
         self._apart = kept_apart()
         collector = options.collector
         self._ports_kept = ports_kept()
@@ -91,6 +93,7 @@ class NationPart:
                 sockets=self._server.sockets,
                 reach=self._reach,
                 apart=self._apart,
+                records=records,
             )
             for program in PROGRAMS
         )

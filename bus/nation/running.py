@@ -6,19 +6,25 @@ Before each start its home is made ready, whatever a killed start left there:
    is put aside.
 2. Its database is made where it has none, and its place is written into the home.
 What stands in the way (no registry, no PostgreSQL) is said by `waits`; it is tried again with a growing pause.
+
+With `records` it goes on without this process, and the next one goes on with it where it would start the same.
 """
 
+import json
 import os
 import stat
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 
 from bus.engines.logs import RotatingLog
+from bus.engines.records import Keep, Records
 from bus.engines.supervisor import Launch, Supervisor
 from bus.nation.behind import Apart, Reach, environment, fenced
 from bus.nation.members import Program, Says
@@ -51,6 +57,7 @@ class MemberPart:
         sockets: Callable[[], tuple[Path, ...]],
         reach: Callable[[str, str], Reach],
         apart: Apart,
+        records: Records | None = None,
     ) -> None:
         """`token`: lets a path enrol. `provide`: the file in its home that names its database, which is met in one of
         `sockets`. `reach`: the ports of a path with its token, empty if it has enrolled. Nothing happens yet."""
@@ -62,8 +69,12 @@ class MemberPart:
         """Why it was not started; empty when nothing was in the way."""
         self.serves = ""
         """What it said last: `port 7001`."""
+        keep = None
+        if records is not None:
+            record = records.of(f"member-{home.name}")
+            keep = Keep(records, record, self._mark, say=lambda: self.serves, recall=self._recall)
         self.supervisor = Supervisor(
-            program.path, prepare=self._prepare, probe=self._probe, drain=lambda: None, log=RotatingLog(log)
+            program.path, prepare=self._prepare, probe=self._probe, drain=lambda: None, log=RotatingLog(log), keep=keep
         )
 
     @property
@@ -98,6 +109,17 @@ class MemberPart:
         except Exception as error:
             self.waits = " ".join(str(error).split())
             raise
+
+    def _recall(self, said: str) -> None:
+        self.serves = said
+
+    def _mark(self) -> str:
+        """Of the program, what it is told and what it is shut in by; whether it enrols first makes no difference."""
+        sockets = self._sockets() if self.program.database else ()
+        told = [self.program.module, sorted(map(str, self.program.told)), self._people, self._variables]
+        shut_in = fenced(self.home, [], apart=self._apart, sockets=sockets)
+        parts = [distribution_version("govbus"), sys.version, told, shut_in]
+        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _launch(self) -> Launch:
         ensure_private_directory(self.home)

@@ -16,6 +16,7 @@ import psycopg
 
 from bus.engines.postgres import Postgres
 from bus.engines.postgres_database import Database
+from bus.engines.records import Records
 from bus.engines.supervisor import EngineError, Supervisor
 from bus.nation.places import DATABASE
 from pki.files import ensure_private_directory, write_atomic
@@ -37,9 +38,10 @@ def role_of(path: str) -> str:
 class Ministries:
     """Between `begin` and `stop`."""
 
-    def __init__(self, directory: Path, see: Callable[[Supervisor], None]) -> None:
-        """It runs from `directory`/postgres. `see` is told of the server once it runs."""
-        self._directory, self._see = directory, see
+    def __init__(self, directory: Path, see: Callable[[Supervisor], None], records: Records | None = None) -> None:
+        """It runs from `directory`/postgres. `see` is told of the server once it runs. With `records` it goes on
+        without this process."""
+        self._directory, self._see, self._records = directory, see, records
         self._server: Postgres | None = None
         self._settled, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="ministries-postgres", daemon=True)
@@ -67,10 +69,7 @@ class Ministries:
 
     def database(self, path: str) -> Database:
         """A member's database, made at the first call; EngineError while the server is away."""
-        self._settled.wait(_WAIT_SECONDS)
-        if self._server is None or not self._server.supervisor.ready:
-            raise EngineError(f"the ministries' PostgreSQL is not there: {self.failure or 'it is started again'}")
-        return self._server.database(role_of(path))
+        return self._there().database(role_of(path))
 
     def provide(self, path: str, home: Path) -> Path:
         """The file in its home that says where a member's database is."""
@@ -79,13 +78,21 @@ class Ministries:
         return file
 
     def sockets(self) -> tuple[Path, ...]:
-        """Where members meet it: a directory that stays while it is killed and started again."""
-        return (self._server.sockets,) if self._server is not None else ()
+        """Where members meet it: a directory that stays while it is killed and started again. As `database`."""
+        return (self._there().sockets,)
+
+    def _there(self) -> Postgres:
+        self._settled.wait(_WAIT_SECONDS)
+        if self._server is None or not self._server.supervisor.ready:
+            raise EngineError(f"the ministries' PostgreSQL is not there: {self.failure or 'it is started again'}")
+        return self._server
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                server = Postgres(ensure_private_directory(self._directory))
+                server = Postgres(
+                    ensure_private_directory(self._directory), records=self._records, name="nation-postgres"
+                )
                 self._server = server
                 server.start(_START_SECONDS)
             except (EngineError, psycopg.Error, OSError) as error:

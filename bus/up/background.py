@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Generator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +40,7 @@ class Started:
     def __init__(self, layout: Layout, options: Options, *, tethered: bool = False) -> None:
         """See start_supervisor."""
         self._layout = layout
+        options = replace(options, stays=options.stays or not tethered)
         command = [*_GUARDIAN, str(layout.supervisor), "0", "-"]
         if tethered:
             command = [sys.executable, "-I", "-S", str(Path(tether.__file__)), str(os.getpid()), *_SUPERVISOR]
@@ -109,4 +110,5 @@ def told_options(layout: Layout, options: Options) -> dict[str, Any]:
         "enrolment": str(options.enrolment) if options.enrolment else None,
         "metrics": str(options.metrics) if options.metrics else None,
         "envoy_share": str(options.envoy_share) if options.envoy_share else None,
+        "stays": options.stays,
     }

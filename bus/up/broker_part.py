@@ -20,6 +20,7 @@ from bus.edge.broker_file import load_broker_config
 from bus.edge.endpoint import Endpoint
 from bus.edge.publisher import Publisher
 from bus.engines.broker import Broker
+from bus.engines.records import Records
 from bus.engines.runner import Runner
 from bus.engines.share import Share
 from bus.engines.supervisor import EngineError
@@ -52,13 +53,14 @@ class BrokerPart:
         see: Callable[[str, Runner], None],
         collector: Endpoint | None = None,
         share: Share | None = None,
+        records: Records | None = None,
     ) -> None:
         """Nothing happens yet. `see` is told of its Envoy. `collector` gets its spans, whatever its file says.
 
-        With a `share` its Envoy is another container's, and is not waited for.
+        With a `share` its Envoy is another container's, and is not waited for. With `records` it goes on without us.
         """
         self._layout, self._facts, self.path, self._see = layout, facts, path, see
-        self._collector, self._share = collector, share
+        self._collector, self._share, self._records = collector, share, records
         self.home = layout.broker_home(path)
         self.broker: Broker | None = None
         self.waits = ""
@@ -134,7 +136,7 @@ class BrokerPart:
 
     def _start(self) -> None:
         try:
-            self.broker = broker = Broker(self.home, self._collector, self._share)
+            self.broker = broker = Broker(self.home, self._collector, self._share, records=self._records)
             while obstacle := broker.obstacle():
                 if obstacle != self.waits:
                     log.warning("%s %s", self.path, obstacle)

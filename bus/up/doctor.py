@@ -18,6 +18,7 @@ from cryptography import x509
 
 from bus.edge.broker_file import load_broker_config
 from bus.edge.yaml_reader import YamlFileError
+from bus.engines.records import Records
 from bus.engines.supervisor import EngineError
 from bus.up.clock import clock_fault
 from bus.up.control import ask_supervisor
@@ -217,7 +218,8 @@ def _taken(host: str, port: int) -> bool | None:
 def _leftovers(layout: Layout, running: bool) -> Iterator[Finding]:
     """What a killed process leaves is cleared by the next start; what is not, is told."""
     notes = [layout.supervisor, layout.state / "postgres", *_envoys(layout)]
-    stale = [note for one in notes if (note := one / "run-directory").exists()] if not running else []
+    left = Records(layout.engines).pids() if not running else {}
+    stale = [note for one in notes if (note := one / "run-directory").exists()] if not running and not left else []
     engines = [one for one in (layout.state / "postgres", *_envoys(layout)) if not running and _locked(one / "lock")]
     for one in engines:
         said = "wait some seconds; if it stays, another process holds this directory (fuser -v it)"
@@ -225,7 +227,10 @@ def _leftovers(layout: Layout, running: bool) -> Iterator[Finding]:
     if stale:
         text = "the last supervisor did not end in order; its sockets are still noted"
         yield Finding("leftovers", Level.WARNING, text, "nothing is lost: the next start clears them (govbus up)")
-    if not stale and not engines:
+    if left:
+        text = f"{len(left)} processes go on without a supervisor: {', '.join(left)}"
+        yield Finding("leftovers", Level.WARNING, text, "govbus up goes on with them, govbus down ends them")
+    if not stale and not engines and not left:
         yield Finding("leftovers", Level.OK, "no stale locks or sockets")
 
 

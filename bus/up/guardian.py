@@ -128,7 +128,11 @@ def _reap(pidfd: int) -> int:
     try:
         found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
     except ChildProcessError:
-        return 0
+        found = None
+    # As a container's first process it inherits what a killed supervisor started, and whoever ended of it meanwhile.
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
     if found is None or found.si_code == os.CLD_EXITED:
         return found.si_status if found else 0
     return 128 + found.si_status

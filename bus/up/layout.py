@@ -5,7 +5,7 @@
       database-url              0600; only where somebody else's PostgreSQL is used
       postgres/                 bus.engines.postgres
       supervisor/               lock, guardian (another lock), wanted, supervisor.log, run-directory of the control
-                                socket, registry-checkpoint
+                                socket, registry-checkpoint, engines/ (bus.engines.records)
       ledger/                   bus.ledger.storage: the Merkle log, the only part that others may be given to read
       ledger-writer/            its secrets and its process: signing-key.pem, salt-key, checkpoint (the newest that was
                                 signed), ledger.log, run-directory
@@ -67,6 +67,11 @@ class Layout:
     def wanted(self) -> Path:
         """There while the supervisor is to run: how it is started again (bus.up.guardian)."""
         return self.supervisor / "wanted"
+
+    @property
+    def engines(self) -> Path:
+        """What goes on without a supervisor, a file each."""
+        return self.supervisor / "engines"
 
     @property
     def policy_signing_key(self) -> Path:

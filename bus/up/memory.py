@@ -18,11 +18,10 @@ class Processes:
     def __init__(self) -> None:
         self._children = _children()
 
-    def mib(self, pid: int | None) -> int | None:
-        """Of a process and all that descend from it; None for what is not there or not ours."""
-        if pid is None:
-            return None
-        found = [_pss_kib(each) for each in self._family(pid)]
+    def mib(self, *pids: int | None) -> int | None:
+        """Of processes and all that descend from them, each once; None for what is not there or not ours."""
+        family = {each for pid in pids if pid is not None for each in self._family(pid)}
+        found = [_pss_kib(each) for each in family]
         known = [each for each in found if each is not None]
         return sum(known) // _KIB_A_MIB if known else None
 

@@ -30,3 +30,5 @@ class Options:
     """Where newcomers come to enrol; for this start only."""
     envoy_share: Path | None = None
     """Where the first broker's Envoy is another container's: what both see; for this start only."""
+    stays: bool = False
+    """What calls need goes on without the supervisor; it otherwise ends with it, by the kernel."""

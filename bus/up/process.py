@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from bus.engines.records import Records
 from bus.engines.supervisor import EngineError
 from bus.up.layout import Layout
 from pki.files import ensure_private_directory
@@ -62,11 +63,25 @@ def guardian_pid(layout: Layout) -> int | None:
 def end_supervisor(layout: Layout, seconds: float) -> bool:
     """Ask it to end everything in order, and its guardian, and wait; False when none ran. EngineError after that time.
 
-    Then the guardian has ended too, or it is of a supervisor that somebody started meanwhile.
+    Then the guardian has ended too, or it is of a supervisor that somebody started meanwhile. What a killed supervisor
+    left running is ended as well.
     """
     layout.wanted.unlink(missing_ok=True)
     ended = _end("supervisor", partial(supervisor_pid, layout), seconds)
-    return _end("supervisor's guardian", partial(guardian_pid, layout), seconds) or ended
+    ended = _end("supervisor's guardian", partial(guardian_pid, layout), seconds) or ended
+    return _end_left(layout) or ended
+
+
+def _end_left(layout: Layout) -> bool:
+    if not Records(layout.engines).pids():
+        return False
+    from bus.up.left import end_left  # Envoy's and PostgreSQL's side of it, which hardly ever is needed here
+
+    try:
+        with instance_lock(layout):  # nobody goes on with it meanwhile
+            return end_left(layout)
+    except AlreadyRunning:  # somebody does, by now
+        return False
 
 
 def _end(what: str, find: Callable[[], int | None], seconds: float) -> bool:
@@ -84,7 +99,7 @@ def _end(what: str, find: Callable[[], int | None], seconds: float) -> bool:
         if not select.select([pidfd], [], [], seconds)[0]:
             raise EngineError(
                 f"the {what}, process {pid}, has not ended after {seconds:g} s; look with `govbus logs supervisor`,"
-                f" and if nothing helps: kill -9 {pid}"
+                f" and if nothing helps: kill -9 {pid}, and then govbus down again"
             )
     except ProcessLookupError:
         return True

@@ -22,6 +22,7 @@ from bus.edge.publisher import Publication, Publisher, PublisherError
 from bus.engines.postgres import Postgres
 from bus.engines.postgres_database import DatabaseServer, DatabaseUnavailable
 from bus.engines.postgres_external import ExternalPostgres
+from bus.engines.records import Records
 from bus.engines.supervisor import EngineError, Supervisor
 from bus.registry.clock import ClockSetBack, SteadyClock
 from bus.registry.enrolment import issue_token, root_digest
@@ -77,9 +78,11 @@ class RegistryParts:
         serves: Callable[[str], bool],
         see: Callable[[str, Supervisor], None],
         say: Callable[[str], None],
+        records: Records | None = None,
     ) -> None:
-        """`serves`: whether that broker does; `see` is told of each child, `say` of each step."""
-        self._layout, self._facts, self._options = layout, facts, options
+        """`serves`: whether that broker does; `see` is told of each child, `say` of each step. With `records` our own
+        PostgreSQL goes on without this process."""
+        self._layout, self._facts, self._options, self._records = layout, facts, options, records
         self._ledger, self._serves, self._see, self._say = ledger, serves, see, say
         self.registry: Registry | None = None
         self.publisher: Publisher | None = None
@@ -188,6 +191,8 @@ class RegistryParts:
         with contextlib.ExitStack() as parts:
             try:
                 server = self._start_database(parts, seconds)
+                if not running:
+                    parts.push(self._leave_found)
                 self._say("registry")
                 store = parts.enter_context(EventStore(server.database(REGISTRY)))
                 registry = Registry(store, self._clock, self._layout.checkpoint)
@@ -208,6 +213,11 @@ class RegistryParts:
                 raise _DatabaseAway(str(error)) from error
             self._parts = parts.pop_all()
         self.registry, self.publisher = registry, publisher
+
+    def _leave_found(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """A start that fails for another reason than its database leaves one that it found as it was."""
+        if error is not None and not isinstance(error, _DatabaseAway) and self._records is not None:
+            self._records.leave_found = True
 
     def _start_followers(self, parts: contextlib.ExitStack, registry: Registry, *, running: bool) -> Publisher:
         layout, facts, authority = self._layout, self._facts, self.authority()
@@ -261,7 +271,7 @@ class RegistryParts:
                 write_atomic(layout.database_url, url.encode())
             return server
         self._say("PostgreSQL")
-        self._postgres = postgres = Postgres(layout.state)
+        self._postgres = postgres = Postgres(layout.state, records=self._records)
         parts.callback(postgres.stop)
         if self._stopping.is_set():
             postgres.supervisor.cancel()

@@ -8,6 +8,7 @@ nobody can change anything.
 import psycopg
 
 from bus.edge.snapshot_files import BROKER_SNAPSHOT, peek_header
+from bus.engines.records import Records
 from bus.engines.supervisor import EngineError
 from bus.up.clock import clock_fault
 from bus.up.control import ask, ask_supervisor
@@ -16,7 +17,7 @@ from bus.up.layout import Layout
 from bus.up.process import guardian_pid, supervisor_pid
 from bus.up.report_ledger import ledger
 from bus.up.report_nation import nation
-from bus.up.report_parts import Found, Part, State, iso
+from bus.up.report_parts import ALONE, Found, Part, State, iso
 from bus.up.report_serving import brokers, certificates
 from native.codec import CodecError
 from native.headers import SnapshotHeader
@@ -30,6 +31,7 @@ _ON_START = "it starts with the supervisor"
 def look(layout: Layout, now_ms: int) -> list[Part]:
     """All parts, in the order of their start; EngineError where no instance is."""
     found = Found(layout, layout.expect(), now_ms, supervisor_pid(layout))
+    found.left = Records(layout.engines).pids(ready=True)
     found.told, found.ledger = ask_supervisor(layout) or {}, ask(layout.ledger_writer)
     found.header = _header(layout)
     try:
@@ -58,7 +60,10 @@ def _supervisor(found: Found) -> Part:
         said = f"process {guardian} starts it again, within 30 s; why: govbus logs supervisor"
         return Part("supervisor", State.STARTING, None, facts, said)
     if found.pid is None:
-        return Part("supervisor", State.DOWN, None, facts, f"start it: govbus up --state {found.layout.state}")
+        said = f"start it: govbus up --state {found.layout.state}"
+        if found.left:
+            said += f"; {len(found.left)} processes go on without it and are found by it, or ended by govbus down"
+        return Part("supervisor", State.DOWN, None, facts, said)
     phase = found.told.get("phase", "starting")
     if phase != "running":
         said = f"it is {phase}; look again, or: govbus logs supervisor"
@@ -81,6 +86,8 @@ def _postgres(found: Found) -> Part:
             )
             return Part("postgres", State.STALE, since, facts, said)
         return Part("postgres", State.UP, since, facts, "")
+    if (left := found.left.get("postgres")) and found.head is not None:
+        return Part("postgres", State.STALE, since, facts | {"pid": left}, ALONE)
     if found.pid is None:
         return Part("postgres", State.DOWN, since, facts, _ON_START)
     return Part("postgres", State.DOWN, since, facts, "it is started again by itself; why: govbus logs postgres")

@@ -5,7 +5,7 @@ from typing import Any
 from bus.nation.behind import Apart
 from bus.nation.settled import settled
 from bus.up.memory import Processes
-from bus.up.report_parts import Found, Part, State, iso
+from bus.up.report_parts import ALONE, Found, Part, State, iso
 
 __all__ = ["nation"]
 
@@ -36,9 +36,12 @@ def nation(found: Found) -> list[Part]:
         "fenced": told.get("apart"),
         "ports_kept": told.get("ports_kept"),
         "members": f"{serving}/{len(members)}",
-        "memory_mib": processes.mib(found.pid),
+        "memory_mib": processes.mib(found.pid, *found.left.values()),
     }
     since = iso(found.told.get("since_ms"))
+    left = sum(name.startswith("member-") for name in found.left)
+    if not members and left:
+        return [Part("nation", State.STALE, None, facts | {"members": left}, f"each member: {ALONE}")]
     if not members:
         return [Part("nation", State.DOWN, None, facts, _ON_START)]
     state = State.UP if serving == len(members) else State.STARTING

@@ -3,12 +3,16 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from bus.up.layout import Facts, Layout
 from native.headers import SnapshotHeader
 
-__all__ = ["Found", "Part", "State", "iso", "time_text"]
+__all__ = ["ALONE", "Found", "Part", "State", "iso", "time_text"]
+
+
+ALONE: Final = "it goes on, and nobody looks after it until the supervisor is back"
+"""What is said of an engine without a supervisor."""
 
 
 class State(StrEnum):
@@ -39,6 +43,8 @@ class Found:
     facts: Facts
     now_ms: int
     pid: int | None
+    left: dict[str, int] = field(default_factory=dict)
+    """What serves with or without a supervisor (bus.engines.records): name and process."""
     told: dict[str, Any] = field(default_factory=dict)
     """By the supervisor; empty when none answers."""
     ledger: dict[str, Any] | None = None

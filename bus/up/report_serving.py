@@ -11,7 +11,7 @@ from bus.edge.broker_file import load_broker_config
 from bus.edge.yaml_reader import YamlFileError
 from bus.up.broker import certificate_ends, renewal_time
 from bus.up.journals import journal_use
-from bus.up.report_parts import Found, Part, State, iso, time_text
+from bus.up.report_parts import ALONE, Found, Part, State, iso, time_text
 from pki.gatekey import GATE_KEY_LIFETIME
 
 __all__ = ["brokers", "certificates"]
@@ -48,6 +48,8 @@ def _broker(found: Found, path: str, name: str) -> Part:
         "calls": {name: value for name, value in (told.get("calls") or {}).items() if value and _is_of_calls(name)},
     }
     since = iso(told.get("since_ms"))
+    if not told.get("ready") and (left := found.left.get(f"broker-{home.name}")):
+        return Part(name, State.STALE, since, facts | {"pid": left}, f"{ALONE}, by the policy that it has")
     if not told.get("ready") and told.get("waits"):
         return Part(name, State.STARTING, None, facts, told["waits"])
     if not told.get("ready"):

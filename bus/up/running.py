@@ -26,9 +26,10 @@ from functools import partial
 from typing import Any, Self
 
 from bus.edge.publisher import Publisher
+from bus.engines.records import Records
 from bus.engines.runner import Runner
 from bus.engines.share import Share
-from bus.engines.supervisor import EngineError
+from bus.engines.supervisor import EngineError, Supervisor
 from bus.nation.part import SERVER, NationPart
 from bus.nation.settled import Settled, settle
 from bus.registry.event import LogBroken
@@ -39,6 +40,7 @@ from bus.up.broker_part import BrokerPart
 from bus.up.control import Control
 from bus.up.layout import Facts, Layout
 from bus.up.ledger import LedgerPart
+from bus.up.left import end_left
 from bus.up.options import Options
 from bus.up.preflight import verify_listen
 from bus.up.process import instance_lock
@@ -71,7 +73,8 @@ class _Seen:
         ready = self.runner.ready
         pid = self.runner.pid if ready else None
         if (pid, ready) != (self.pid, self.ready) or not self.since_ms:
-            self.pid, self.ready, self.since_ms = pid, ready, now_ms()
+            began_ms = self.runner.began_ms if pid and isinstance(self.runner, Supervisor) else 0
+            self.pid, self.ready, self.since_ms = pid, ready, began_ms or now_ms()
 
     def tell(self) -> dict[str, Any]:
         """For the control socket."""
@@ -91,6 +94,7 @@ class Running:
     ) -> None:
         """Nothing happens yet. `guarded`: what the control socket is to say of who guards this process."""
         self.layout, self._options, self._say, self._guarded = layout, options, say, guarded
+        self._records = Records(layout.engines) if options.stays else None
         self._outer = contextlib.ExitStack()
         self._told = threading.Lock()
         self._began_ms = now_ms()
@@ -104,10 +108,12 @@ class Running:
         self._tick_after: dict[str, float] = {}
 
     def __enter__(self) -> Self:
-        """Start everything; one of FAILURES, and then nothing runs."""
+        """Start everything; one of FAILURES, and then nothing runs but what was found running."""
         try:
             self._start()
         except BaseException:
+            if self._records is not None:
+                self._records.leave_found = True
             self._end()
             raise
         return self
@@ -158,14 +164,18 @@ class Running:
         self._see("ledger", ledger.supervisor)
         share = Share.at(self._options.envoy_share) if self._options.envoy_share else None
         self.brokers = tuple(
-            BrokerPart(layout, facts, path, self._see, self._options.collector, share if path == facts.broker else None)
+            BrokerPart(
+                *(layout, facts, path, self._see, self._options.collector),
+                share if path == facts.broker else None,
+                self._records,
+            )
             for path in layout.broker_paths(facts)
         )
-        parts = RegistryParts(layout, facts, self._options, ledger, self._serves, self._see, self._say)
+        parts = RegistryParts(layout, facts, self._options, ledger, self._serves, self._see, self._say, self._records)
         self._registry_parts = parts
         if self._nation is not None:
             self._say(f"nation: its PostgreSQL, and members with {self._nation.people:,} people")
-            self.nation = NationPart(layout, self._nation, self._options, parts, self._see)
+            self.nation = NationPart(layout, self._nation, self._options, parts, self._see, self._records)
             self.nation.begin()
         served = layout.has_served(facts)
         if served:
@@ -201,6 +211,8 @@ class Running:
         for part in reversed((self._registry_parts, self._ledger, self.nation, *self.brokers)):
             if part is not None:
                 part.stop()
+        if self._records is not None and not self._records.leave_found:
+            end_left(self.layout)  # what a former supervisor left, and no part could go on with
         self._outer.close()
 
     def _settle(self) -> Facts:

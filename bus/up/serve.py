@@ -133,7 +133,6 @@ def _log_to(layout: Layout, stack: contextlib.ExitStack) -> _LogHandler:
     root = logging.getLogger()
     root.addHandler(handler)
     logging.getLogger("bus").setLevel(logging.INFO)
-    stack.callback(target.close)
     stack.callback(root.removeHandler, handler)
     return handler
 
@@ -152,6 +151,7 @@ def _main() -> None:
         parse_endpoint(given["metrics"]) if given["metrics"] else None,
         parse_endpoint(given["enrolment"]) if given["enrolment"] else None,
         Path(given["envoy_share"]) if given["envoy_share"] else None,
+        given["stays"],
     )
 
     layout, numbers = Layout(Path(given["state"])), sys.argv[1:]

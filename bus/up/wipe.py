@@ -3,8 +3,8 @@
 1. Only what is an instance: a directory with its instance.json, or one that was begun to be deleted, or one where a
    start was killed before it had a name.
 2. Killed in between, it is simply given again: the mark that says so goes last.
-3. A PostgreSQL that outlived a killed supervisor is ended first, and the sockets' directories go too: those that this
-   instance noted. A subsystem's home is its subsystem's, and what is noted there leads nowhere.
+3. What outlived a killed supervisor is ended first, and the sockets' directories go too: those that this instance
+   noted. A subsystem's home is its subsystem's, and what is noted there leads nowhere.
 """
 
 import shutil
@@ -17,6 +17,7 @@ from bus.engines.postgres_leftovers import settle_leftovers
 from bus.engines.run_directory import remove_run_directory
 from bus.engines.supervisor import EngineError
 from bus.up.layout import Layout
+from bus.up.left import end_left
 from bus.up.process import instance_lock
 
 __all__ = ["Wiped", "is_wipeable", "wipe"]
@@ -51,6 +52,7 @@ def is_wipeable(layout: Layout) -> bool:
 def wipe(layout: Layout) -> Wiped:
     """Delete it; AlreadyRunning where it runs, OSError where something cannot be removed."""
     with instance_lock(layout):  # nobody starts it meanwhile
+        end_left(layout)
         with suppress(FileNotFoundError):
             (layout.state / _NAME).rename(layout.state / _MARK)
         for data in (layout.state / "postgres" / "data", layout.state / "nation" / "postgres" / "data"):

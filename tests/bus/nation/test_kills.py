@@ -6,6 +6,7 @@ from typing import Any
 
 from bus.nation.members import CIVIL_STATUS, GRANTS, HANOI, POPULATION, UNITS
 from bus.up.clock import now_ms
+from bus.up.process import supervisor_pid
 from bus.up.report import State, look
 from tests.bus.nation.conftest import PEOPLE, LiveNation
 from tests.support.joined import wait_until
@@ -56,6 +57,23 @@ def test_calls_go_on_while_the_bus_own_database_is_dead(nation: LiveNation) -> N
     os.kill(pid, signal.SIGKILL)
     assert nation.resolve() == nation.person() == "answered"
     wait_until(lambda: all_up(nation), "everything", SECONDS)
+
+
+def test_supervisor_killed_takes_nothing_with_it_and_no_call_fails(nation: LiveNation) -> None:
+    """Members, their database and the broker are the same processes afterwards; whoever asks notices nothing."""
+    before, broker, killed = nation.pids(), parts(nation)["broker"].facts["pid"], supervisor_pid(nation.layout)
+    os.kill(killed or 0, signal.SIGKILL)
+    asked = list[str]()
+
+    def back() -> bool:
+        asked.extend((nation.resolve(), nation.person()))
+        return supervisor_pid(nation.layout) not in (None, killed) and all_up(nation)
+
+    wait_until(back, "everything", SECONDS)
+    assert set(asked) == {"answered"}
+    assert nation.pids() == before
+    assert parts(nation)["broker"].facts["pid"] == broker
+    assert parts(nation)[UNITS].facts["serves"].startswith("port ")
 
 
 def test_ministries_server_killed_takes_no_member_with_it(nation: LiveNation) -> None:
