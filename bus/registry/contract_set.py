@@ -3,8 +3,9 @@
 1. At most 3 MiB, so that the directory's answer fits into a message; at most 1,000 files and 50,000 declarations.
 2. Every import is in the set, files import in no circle, names are paths below the set, and everything that is used is
    declared: protobuf's own pool, a fresh one, takes it. Else Refusal(MALFORMED).
-3. What comes with every runtime (google/protobuf, buf/validate) is what comes with ours as far as both know it: whoever
-   brings another Timestamp changes every contract that has one.
+3. What comes with every runtime (google/protobuf, buf/validate) is what comes with ours: whoever brings another
+   Timestamp changes every contract that has one. Four of these files grow; of them either may know more, but no type
+   of that may be used, since they are compared with nothing. Their names are for them: no contract hides in one.
 4. Files are compared in one form: without comments, without a compiler's own marks, each field with its JSON name.
 """
 
@@ -20,6 +21,7 @@ from typing import Final
 
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
+    EnumDescriptorProto,
     FieldDescriptorProto,
     FileDescriptorProto,
     FileDescriptorSet,
@@ -31,14 +33,14 @@ from bus.edge.policy_methods import DescriptorError, methods_of
 from bus.registry.refusal import Refusal, RefusalReason
 from native.policy_types import Method
 
-__all__ = ["LARGEST_BYTES", "ContractFile", "ContractSet", "is_built_in", "parse_contract"]
+__all__ = ["LARGEST_BYTES", "RUNTIME", "ContractFile", "ContractSet", "is_built_in", "parse_contract"]
 
 LARGEST_BYTES: Final = 3 * 1024 * 1024
 _FILES: Final = 1_000
 _DECLARED: Final = 50_000
 _SHOWN: Final = 200
 _PATH: Final = pattern(r"[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*\.proto", ASCII)
-_RUNTIME: Final = {
+RUNTIME: Final = {
     **{
         f"google/protobuf/{name}.proto": f"google.protobuf.{name}_pb2"
         for name in (
@@ -48,6 +50,14 @@ _RUNTIME: Final = {
     },
     "buf/validate/validate.proto": "buf.validate.validate_pb2",
 }
+"""Files that come with every language's runtime, and our module of each."""
+_GROWING: Final = frozenset(f"google/protobuf/{name}.proto" for name in ("api", "descriptor", "type")) | {
+    "buf/validate/validate.proto"
+}
+
+_Shape = tuple[int, bool, str]
+"""A field's type, whether there are several, and the type's name."""
+_TYPE: Final[_Shape] = (0, False, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +136,7 @@ def parse_contract(image: bytes) -> ContractSet:
         except (TypeError, ValueError) as error:
             raise _malformed(f"{said.name} does not hold together: {_shown(str(error))}") from error
         found[said.name] = _file(said, data)
+    _verify_used(found.values())
     try:
         methods = groupby(methods_of(image), key=lambda one: one.path[1:].rpartition("/")[0])
     except DescriptorError as error:
@@ -140,7 +151,7 @@ def _file(said: FileDescriptorProto, data: bytes) -> ContractFile:
     names += [one.name for one in said.enum_type]
     names += [one.name for one in said.extension]
     declares = services.union(prefix + name for name in names)
-    runtime = said.name in _RUNTIME
+    runtime = said.name in RUNTIME
     if runtime:
         _verify_runtime(said)
     return ContractFile(said, sha256(data).digest(), declares, services, runtime)
@@ -229,28 +240,66 @@ def _json_name(name: str) -> str:
 
 
 def _verify_runtime(said: FileDescriptorProto) -> None:
-    """Rule 3: what both know has one type; either may know more."""
-    ours = _runtime_fields(said.name)
-    for key, shape in _fields(said):
-        if ours.get(key, shape) != shape:
-            raise _malformed(f"{said.name} is not the one that everybody has: {_shown(key[0])} differs; build with it")
+    """Rule 3 for one such file."""
+    package, ours = _ours(said.name)
+    if said.package != package or said.service:
+        raise _malformed(
+            f"{said.name} is not the one that everybody has; build with it, and declare nothing of yours there"
+        )
+    grows = said.name in _GROWING
+    for name, shape in _shapes(said):
+        known = ours.get(name)
+        if known != shape if not grows else known is not None and known[:2] != shape[:2]:  # in those types are renamed
+            raise _malformed(f"{said.name} is not the one that everybody has: {_shown(name)} differs; build with it")
+
+
+def _verify_used(files: Iterable[ContractFile]) -> None:
+    """Rule 3 for whoever uses them."""
+    every = list(files)
+    strange = {
+        name for one in every if one.runtime for name, _ in _shapes(one.said) if name not in _ours(one.said.name)[1]
+    }
+    for one in every if strange else ():
+        if not one.runtime and (used := strange.intersection(_used(one.said))):
+            raise _malformed(f"{one.said.name} uses {_shown(min(used))}, which not everybody has; declare your own")
 
 
 @cache
-def _runtime_fields(name: str) -> Mapping[tuple[str, int], tuple[int, bool]]:
+def _ours(name: str) -> tuple[str, Mapping[str, _Shape]]:
+    """Package and contents of the one that comes with us."""
     said = FileDescriptorProto()
-    import_module(_RUNTIME[name]).DESCRIPTOR.CopyToProto(said)
-    return dict(_fields(said))
+    import_module(RUNTIME[name]).DESCRIPTOR.CopyToProto(said)
+    return said.package, dict(_shapes(said))
 
 
-def _fields(said: FileDescriptorProto) -> Iterator[tuple[tuple[str, int], tuple[int, bool]]]:
-    """By the message's full name and the field's number: its type, and whether there are several."""
+def _shapes(said: FileDescriptorProto) -> Iterator[tuple[str, _Shape]]:
+    """By full name what is declared, and by its message's name and number each field."""
+    yield from _named(said.package, said.enum_type, said.extension)
     below = [(f"{said.package}.{one.name}", one) for one in said.message_type]
     while below:
         path, one = below.pop()
+        yield path, _TYPE
+        yield from _named(path, one.enum_type, one.extension)
         below += [(f"{path}.{each.name}", each) for each in one.nested_type]
         for field in one.field:
-            yield (path, field.number), (field.type, field.label == FieldDescriptorProto.LABEL_REPEATED)
+            several = field.label == FieldDescriptorProto.LABEL_REPEATED
+            yield f"{path} field {field.number}", (field.type, several, field.type_name)
+
+
+def _named(
+    path: str, enums: Iterable[EnumDescriptorProto], extensions: Iterable[FieldDescriptorProto]
+) -> Iterator[tuple[str, _Shape]]:
+    yield from ((f"{path}.{one.name}", _TYPE) for one in enums)
+    yield from ((f"{path}.{one.name}", _TYPE) for one in extensions)
+
+
+def _used(said: FileDescriptorProto) -> Iterator[str]:
+    """Full names of the types that a file's declarations name."""
+    fields = [*said.extension, *(field for one in _messages(said) for field in (*one.field, *one.extension))]
+    names = [each for one in fields for each in (one.type_name, one.extendee)]
+    for service in said.service:
+        names += [each for one in service.method for each in (one.input_type, one.output_type)]
+    yield from (name.lstrip(".") for name in names)
 
 
 def _shown(text: str) -> str:

@@ -15,7 +15,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from bus.engines.postgres_database import Database
 from bus.registry import contract_buf, contract_launch
 from bus.registry.contract_buf import find_breaks
-from bus.registry.contract_compare import ContractBreaks
+from bus.registry.contract_compare import ContractBreaks, Former, verify_compatible
 from bus.registry.contract_set import LARGEST_BYTES, parse_contract
 from bus.registry.contracts import contract_changes
 from bus.registry.refusal import Refusal, RefusalReason
@@ -91,6 +91,59 @@ def test_set_that_does_not_hold_together_is_malformed(edit: Edit) -> None:
     assert refused.value.reason is RefusalReason.MALFORMED
     assert len(str(refused.value)) < 700
     assert str(refused.value).isprintable()
+
+
+def asking(place: str, kind: "kinds.Type.ValueType", *, alone: bool = True, stamp: bytes = b"") -> bytes:
+    """A contract whose message lies in a file named `place`, its service there or in one of its own."""
+    types = FileDescriptorProto(name=place, package="vn.z.v1", syntax="proto3")
+    field = types.message_type.add(name="Z").field.add(name="a", number=1, type=kind, label=kinds.LABEL_OPTIONAL)
+    if kind == kinds.TYPE_MESSAGE:
+        field.type_name = ".google.protobuf.Timestamp"
+    runtime = FileDescriptorSet.FromString(stamp).file
+    types.dependency.extend(file.name for file in runtime)
+    own = FileDescriptorProto(name="vn/z/v1/z.proto", package="vn.z.v1", syntax="proto3", dependency=[place])
+    served = types if alone else own
+    served.service.add(name="ZService").method.add(name="Ask", input_type=".vn.z.v1.Z", output_type=".vn.z.v1.Z")
+    return FileDescriptorSet(file=[*runtime, types, *([] if alone else [own])]).SerializeToString()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("place", ["buf/validate/z.proto", "google/protobuf/z.proto", "google/protobuf/empty.proto"])
+def test_contract_does_not_hide_among_what_comes_with_every_runtime(place: str, alone: bool) -> None:
+    def register_and_break() -> None:
+        old, new = (parse_contract(asking(place, one, alone=alone)) for one in (kinds.TYPE_STRING, kinds.TYPE_INT32))
+        verify_compatible(new, [Former(old, old.services)], old.services, find_breaks)
+
+    with pytest.raises(Refusal) as refused:
+        register_and_break()
+    assert refused.value.reason in (RefusalReason.MALFORMED, RefusalReason.CONTRACT_BREAKS)
+
+
+@pytest.mark.parametrize("name", ["Timestamp", "Mine"])
+def test_what_comes_with_every_runtime_has_no_more_than_everybody_knows(name: str) -> None:
+    stamp = FileDescriptorSet()
+    file = stamp.file.add(name="google/protobuf/timestamp.proto", package="google.protobuf", syntax="proto3")
+    message = file.message_type.add(name="Timestamp")
+    for number, (field, kind) in enumerate((("seconds", kinds.TYPE_INT64), ("nanos", kinds.TYPE_INT32)), 1):
+        message.field.add(name=field, number=number, type=kind, label=kinds.LABEL_OPTIONAL)
+    parse_contract(asking("vn/z/v1/t.proto", kinds.TYPE_MESSAGE, stamp=stamp.SerializeToString()))
+    more = message if name == "Timestamp" else file.message_type.add(name=name)
+    more.field.add(name="zone", number=3, type=kinds.TYPE_STRING, label=kinds.LABEL_OPTIONAL)
+    with pytest.raises(Refusal, match=f"google.protobuf.{name}"):
+        parse_contract(asking("vn/z/v1/t.proto", kinds.TYPE_MESSAGE, stamp=stamp.SerializeToString()))
+
+
+def test_of_what_grows_with_a_runtime_nothing_new_is_used() -> None:
+    file = FileDescriptorProto(name="buf/validate/validate.proto", package="buf.validate", syntax="proto2")
+    file.message_type.add(name="LaterRules")
+    image = FileDescriptorSet.FromString(asking("vn/z/v1/t.proto", kinds.TYPE_STRING))
+    image.file.append(file)
+    parse_contract(image.SerializeToString())
+    image.file[0].dependency.append(file.name)
+    later = image.file[0].message_type[0].field.add(name="b", number=2, label=kinds.LABEL_OPTIONAL)
+    later.type, later.type_name = kinds.TYPE_MESSAGE, ".buf.validate.LaterRules"
+    with pytest.raises(Refusal, match="not everybody has"):
+        parse_contract(image.SerializeToString())
 
 
 def test_set_cut_anywhere_is_malformed() -> None:
