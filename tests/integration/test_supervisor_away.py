@@ -186,6 +186,7 @@ def test_down_ends_what_a_killed_supervisor_left_and_all_that_was_told_is_whole(
     assert judge_ledger(layout, ()) > 0
 
 
+@pytest.mark.soak  # `down` before it took the same way
 def test_wipe_ends_what_a_killed_supervisor_left(layout: Layout) -> None:
     commands = Commands(layout.state)
     commands.run("up")
