@@ -50,7 +50,7 @@ for path in sys.argv[1:]:
         found[path] = errno.errorcode[error.errno]
 print(json.dumps(found))
 """
-# Ends with 0 where each way to a TCP port that was not named is refused: by TCP, by MPTCP (RFC 8684).
+# Ends with 0 where each way to a TCP port that was not named is refused: by TCP, by MPTCP (RFC 8684), by sending.
 _TRY_PORTS: Final = """
 import socket, sys
 for protocol in (6, 262):
@@ -59,6 +59,11 @@ for protocol in (6, 262):
     except OSError:  # refused, or unknown here
         continue
     sys.exit(1)
+try:
+    socket.socket().sendto(b"", socket.MSG_FASTOPEN, ("127.0.0.1", 9))
+except OSError as error:
+    sys.exit(not isinstance(error, PermissionError))
+sys.exit(1)
 """
 # What a member needs: the interpreter, the packages, libraries of others below them.
 _USE: Final = "import adapters, bus, native, pki, psycopg, vn"

@@ -18,7 +18,8 @@ from bus.up.report_parts import Found
 from tests.bus.nation.conftest import LiveNation
 
 needs_ports = pytest.mark.skipif(not ports_kept(), reason="ports are open to members here, and `govbus status` says so")
-# Says what each came to: ports to listen at, ports to connect to, other kinds of sockets to make.
+# Says what each came to: ports to listen at, ports to connect to, other kinds of sockets to make,
+# and to the last port to connect to, by sending, which connects without connect(2) (TCP Fast Open).
 TRY = """
 import errno, json, socket, sys
 binds, connects, kinds = json.loads(sys.argv[1])
@@ -33,8 +34,12 @@ def bind(port):
     at.bind(("127.0.0.1", port))
 def connect(port):
     socket.create_connection(("127.0.0.1", port), 10)
+def send(how, *what):
+    getattr(socket.socket(), how)(*what, ("127.0.0.1", [9, *connects][-1]))
 print(json.dumps([[told(bind, one) for one in binds], [told(connect, one) for one in connects],
-                  [told(socket.socket, *kind) for kind in kinds]]))
+                  [told(socket.socket, *kind) for kind in kinds],
+                  [told(send, "sendto", b"a", socket.MSG_FASTOPEN),
+                   told(send, "sendmsg", [b"a"], [], socket.MSG_FASTOPEN)]]))
 """
 MPTCP, NETLINK, DIAGNOSES, SMC = 262, 16, 4, 43
 KINDS = [(2, 1, MPTCP), (10, 1, MPTCP), (NETLINK, 3, DIAGNOSES), (SMC, 1, 0), (2, 1, 0), (NETLINK, 3, 0)]
@@ -71,27 +76,29 @@ def test_member_listens_at_its_own_port_and_meets_the_broker_and_nothing_else(na
     (broker,) = reach.connect
     assert reach.bind == {population}
     enrolment = int(json.loads((nation.layout.state / "ports.json").read_bytes())["enrolment"])
-    bound, met, made = attempt(
+    bound, met, made, sent = attempt(
         nation.home(POPULATION), [population, units, land, broker, 0], [broker, units, enrolment, 22], reach, apart
     )
     assert bound == ["EADDRINUSE", *["EACCES"] * 4]  # its own: it serves there, and the fence let it try
     assert met == ["done", *["EACCES"] * 3]
     assert made == [*["EPERM"] * 4, "done", "done"]
+    assert sent == ["EPERM"] * 2
 
 
 @needs_ports
 def test_without_a_fence_the_same_tries_are_refused_by_nothing(nation: LiveNation) -> None:
     units = port_of(nation, UNITS)
-    bound, met, made = attempt(nation.home(POPULATION), [units, 0], [units], Reach(), Apart.NOTHING)
+    bound, met, made, sent = attempt(nation.home(POPULATION), [units, 0], [units], Reach(), Apart.NOTHING)
     assert (bound, met) == (["EADDRINUSE", "done"], ["done"])
     assert "EPERM" not in made
+    assert sent == ["done"] * 2
 
 
 @needs_ports
 def test_client_that_serves_nothing_listens_nowhere(nation: LiveNation) -> None:
     reach = known(nation).of(PORTAL, None)
     assert reach.bind == frozenset()
-    bound, _, _ = attempt(nation.home(PORTAL), [0, port_of(nation, UNITS)], [], reach, Apart.LANDLOCK)
+    bound, _, _, _ = attempt(nation.home(PORTAL), [0, port_of(nation, UNITS)], [], reach, Apart.LANDLOCK)
     assert bound == ["EACCES", "EACCES"]
 
 
