@@ -18,7 +18,7 @@ from bus.exchange.errors import CallError, ProviderError, RefusedLocally  # isor
 
 from bus.cli.call_caller import Caller, newest, starts_in
 from bus.cli.call_json import show_json
-from bus.cli.output import NEGATIVE, echo_json
+from bus.cli.output import NEGATIVE, echo_json, printable
 from bus.edge.policy_pem import parse_signing_key_pem
 from bus.edge.snapshot_files import peek_header
 from bus.evidence.bundle import encode_bundle
@@ -201,5 +201,5 @@ def _snapshot(identity: Identity, judged: int) -> bytes:
     try:
         return asyncio.run(snapshot_as_of(identity, judged))
     except (CallError, ConfigError, SnapshotError, ProfileError, OSError, ValueError) as error:
-        typer.echo(f"govbus: no policy of version {judged} came ({error})", err=True)
+        typer.echo(printable(f"govbus: no policy of version {judged} came ({error})"), err=True)
         return snapshot

@@ -88,7 +88,7 @@ def _traced(jaeger: str | None, wanted: bytes) -> Traced | None:
     try:
         return None if jaeger is None else find_trace(jaeger, wanted.hex())
     except TracesUnread as error:
-        typer.echo(f"govbus: its spans are not told: {error}", err=True)
+        typer.echo(printable(f"govbus: its spans are not told: {error}"), err=True)
         return None
 
 
@@ -122,7 +122,7 @@ def _told(layout: Layout, life: Life) -> tuple[Life, tuple[str, ...]]:
                 return life, _elsewhere(layout, registry)
             return replace(life, happenings=[_known(registry, one) for one in life.happenings]), ()
     except (EngineError, LogBroken, ValueError) as error:
-        typer.echo(f"what the registry knew is not told: {error}", err=True)
+        typer.echo(printable(f"what the registry knew is not told: {error}"), err=True)
         return life, ()
 
 

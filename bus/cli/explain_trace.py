@@ -81,7 +81,7 @@ def find_trace(url: str, wanted: str) -> Traced:
     except (OSError, http.client.HTTPException) as error:
         why = getattr(error, "reason", None) or error
         raise TracesUnread(f"{url} did not answer ({why}); name Jaeger's query API, usually port 16686") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TracesUnread(f"what {url} answered is no trace of Jaeger's query API, usually port 16686") from error
 
 

@@ -25,7 +25,7 @@ from grpc import aio
 from bus.cli.call_caller import Caller, caller_at, home_of, provider_identity
 from bus.cli.call_trace import spans_of
 from bus.cli.contract_fetch import callable_services, fetch_contracts
-from bus.cli.output import Unable, echo_json, error_lines
+from bus.cli.output import Unable, echo_json, error_lines, printable
 from bus.cli.proxy_reflection import reflect
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.edge.endpoint import EndpointError, parse_endpoint
@@ -125,7 +125,7 @@ def _tell(caller: Caller, where: str, token: str | None, without: str, as_json: 
     if token is not None:
         typer.echo(f"metadata, needed: authorization: Bearer {token}")
     if without:
-        typer.echo(f"no reflection: {without}", err=True)
+        typer.echo(printable(f"no reflection: {without}"), err=True)
 
 
 def _loopback(text: str | None) -> str:

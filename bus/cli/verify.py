@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines, print_table, terminal_width
+from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines, print_table, printable, terminal_width
 from bus.cli.progress import Progress
 from bus.cli.snapshot import read_policy_key
 from bus.cli.table import folded
@@ -66,7 +66,7 @@ def _tell_failure(file: Path, error: EvidenceInvalid, as_json: bool) -> None:
     rows = [*_rows(error.passed), (str(error.step), error.name, "FAILED", error.text)]
     rows += [(str(number), STEPS[number - 1], "-", "not reached") for number in range(error.step + 1, len(STEPS) + 1)]
     print_table(("step", "what", "", ""), rows)
-    typer.echo(f"govbus: {file} does not hold: {error}", err=True)
+    typer.echo(printable(f"govbus: {file} does not hold: {error}"), err=True)
 
 
 def _tell_success(found: VerifiedEvidence, as_json: bool) -> None:

@@ -27,15 +27,15 @@ class Span:
 
 def read_trace(trace: Mapping[str, Any]) -> list[Span]:
     """The spans of one trace of `/api/traces`."""
-    services = {key: one["serviceName"] for key, one in trace["processes"].items()}
+    services = {key: str(one["serviceName"]) for key, one in trace["processes"].items()}
     return [
         Span(
             one["spanID"],
             next((each["spanID"] for each in one.get("references") or () if each["refType"] == "CHILD_OF"), ""),
             services[one["processID"]],
-            one["operationName"],
-            one["startTime"],
-            one["duration"],
+            str(one["operationName"]),
+            int(one["startTime"]),
+            int(one["duration"]),
             {tag["key"]: str(tag["value"]) for tag in one["tags"]},
         )
         for one in trace["spans"]
