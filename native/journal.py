@@ -11,7 +11,10 @@ Anything else raises JournalDamaged. Where the writer of a running gate is at wo
 Follows docs/formats.md, "Journal" (normative) and docs/protocol.md, section 10. The writer is native/core/journal*.pxi.
 """
 
+import errno
+import os
 import re
+import stat
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -56,8 +59,10 @@ __all__ = [
     "find_call",
     "judge_tail",
     "load_segments",
+    "open_segment",
     "parse_record",
     "read_groups",
+    "read_segment",
     "segment_name",
     "segment_numbers",
 ]
@@ -67,6 +72,7 @@ SEGMENT_HEAD = 128
 SECTOR = 512
 COMMIT_SIZE = HEAD + 144
 _NAME = re.compile(r"journal-([0-9]{20})\.seg")
+_LONGEST_SEGMENT = 1 << 30  # as native/core/journal_recover.pxi
 LONGEST = 8 + 768 + 2048 + 512 + 64
 
 
@@ -109,7 +115,26 @@ def segment_numbers(directory: Path) -> list[int]:
 def load_segments(directory: Path) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each segment in order, one in memory at a time."""
     for name in map(segment_name, segment_numbers(directory)):
-        yield name, (directory / name).read_bytes()
+        yield name, read_segment(directory, name)
+
+
+def open_segment(directory: Path, name: str) -> int:
+    """Its descriptor; OSError for a link, a pipe or anything else that lies in a segment's place.
+
+    Whoever has taken over a gate may put it there for those who read its journal.
+    """
+    descriptor = os.open(directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _LONGEST_SEGMENT:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no segment of a journal; look who put it there", str(directory / name))
+    return descriptor
+
+
+def read_segment(directory: Path, name: str) -> bytes:
+    """All of it; OSError as open_segment."""
+    with os.fdopen(open_segment(directory, name), "rb") as file:
+        return file.read()
 
 
 def read_groups(segments: Iterable[tuple[str, bytes]]) -> Iterator[Group]:

@@ -41,8 +41,10 @@ from native.journal import (
     ProcessStart,
     Record,
     RefusedRequest,
+    open_segment,
     parse_record,
     read_groups,
+    read_segment,
     segment_name,
     segment_numbers,
 )
@@ -114,7 +116,7 @@ class JournalSource:
                 {"integrated commit": position.commit},
             )
         later = [one for one in segments if one > position.segment]
-        with (self._directory / _name(position)).open("rb", buffering=0) as file:
+        with os.fdopen(open_segment(self._directory, _name(position)), "rb", buffering=0) as file:
             head = parse_segment_head(os.pread(file.fileno(), HEAD_BYTES, 0), position.segment)
             if position.commit:
                 _verify_anchor(position, os.pread(file.fileno(), COMMIT_BYTES, position.offset - COMMIT_BYTES))
@@ -145,7 +147,7 @@ class JournalSource:
             self._tail = _Tail(position, tail, now)
         if not self._tail.torn and now - self._tail.since >= SETTLE_S:
             name = _name(position)
-            for _ in read_groups([(name, (self._directory / name).read_bytes())]):
+            for _ in read_groups([(name, read_segment(self._directory, name))]):
                 pass
             self._tail.torn = True
         return self._tail.torn

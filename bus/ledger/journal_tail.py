@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from bus.ledger.journal_segment import HEAD_BYTES
-from native.journal import segment_name, segment_numbers
+from native.journal import open_segment, segment_name, segment_numbers
 
 __all__ = ["JournalTail"]
 
@@ -43,7 +43,7 @@ class JournalTail:
             return 0
         if segment != self._segment:
             self._segment, self._offset, self._sequence = segment, HEAD_BYTES, segment - 1
-        descriptor = os.open(self._directory / segment_name(segment), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_segment(self._directory, segment_name(segment))
         try:
             while self._walk(os.pread(descriptor, _WINDOW, self._offset)):
                 pass

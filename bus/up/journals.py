@@ -27,7 +27,7 @@ class JournalUse:
 def journal_use(directory: Path) -> JournalUse:
     """Look; zeros where no journal is."""
     found = sorted(directory.glob("*.seg")) if directory.is_dir() else []
-    stats = [path.stat() for path in found]
+    stats = [path.lstat() for path in found]  # a link may lead anywhere, or nowhere
     written = sorted(one.st_mtime for path, one in zip(found, stats, strict=True) if path.name.startswith("journal-"))
     now = time.time()
     recent = [one for one in written[:-1] if now - one < _DAY_S]  # finished ones: the newest is still being written

@@ -1,4 +1,4 @@
-"""A Jaeger that is none: whatever it answers to `govbus explain --jaeger`, a person gets one line, and a terminal text."""
+"""A Jaeger that is none: whatever it answers to `explain --jaeger`, a person gets one line, a terminal text."""
 
 import socket
 import threading
