@@ -34,7 +34,7 @@ from bus.exchange.channel import ChannelView
 from bus.exchange.tls import TlsError
 from bus.registry.contract_buf import Break, find_breaks
 from bus.registry.contract_compare import ContractBreaks, Former, verify_compatible
-from bus.registry.contract_set import ContractSet, parse_contract
+from bus.registry.contract_set import LARGEST_BYTES, ContractSet, parse_contract
 
 __all__ = ["check"]
 
@@ -74,7 +74,7 @@ def check(
         refused: ContractBreaks | None = None
         try:
             if against is not None:
-                told = _verify_against(new, parse_contract(against.read_bytes()), str(against))
+                told = _verify_against(new, parse_contract(_read(against)), str(against))
             elif home is not None or as_ is not None:
                 caller = caller_at(home_of(home, layout_of(state), as_))
                 found = asyncio.run(_ask(caller, new, purpose or caller.config.purpose))
@@ -111,7 +111,7 @@ def _tell(
 def _image_of(path: Path) -> bytes:
     """The set in a file, or of all .proto files below a folder, with what comes with govbus to import."""
     if not path.is_dir():
-        return path.read_bytes()
+        return _read(path)
     names = sorted(str(one.relative_to(path)) for one in path.rglob("*.proto"))
     if not names:
         raise Unable(f"{path} holds no .proto file; name the folder that their import paths begin in")
@@ -129,6 +129,12 @@ def _image_of(path: Path) -> bytes:
         if ran.returncode:
             raise Unable(f"protoc refused {path}:\n{ran.stderr.strip()[:2000]}")
         return out.read_bytes()
+
+
+def _read(path: Path) -> bytes:
+    """No more than a contract may have, and a byte that says that it has more."""
+    with path.open("rb") as file:
+        return file.read(LARGEST_BYTES + 1)
 
 
 def _roots() -> list[str]:

@@ -11,6 +11,7 @@ from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines, print_table
 from bus.cli.progress import Progress
 from bus.cli.snapshot import read_policy_key
 from bus.cli.table import folded
+from bus.evidence.bundle import MAX_BYTES
 from bus.evidence.verify import STEPS, EvidenceInvalid, StepResult, VerifiedEvidence, verify_bundle
 from bus.ledger.keys import load_verifier
 from bus.ledger.note import NoteVerifier
@@ -37,7 +38,8 @@ def verify(
     Exit codes: 0 it holds, 1 it does not, 2 it could not be read.
     """
     with error_lines("name a file that `govbus evidence export` or `govbus call --evidence` wrote"):
-        data = file.read_bytes()
+        with file.open("rb") as given:  # by anybody, and of any length
+            data = given.read(MAX_BYTES + 1)
         pinned = read_policy_key(policy_key) if policy_key else None
         ledger = read_ledger_key(ledger_key) if ledger_key else None
     try:

@@ -12,7 +12,7 @@ from govbus.evidence.v1 import bundle_pb2
 
 from bus.ledger.proof import MAX_PROOF_BYTES
 
-__all__ = ["Bundle", "BundleError", "encode_bundle", "parse_bundle"]
+__all__ = ["MAX_BYTES", "Bundle", "BundleError", "encode_bundle", "parse_bundle"]
 
 VERSION: Final = 1
 MAX_BYTES: Final = 256 << 20
