@@ -52,8 +52,17 @@ class Archive:
 
     def tidy(self, now: float) -> int:
         """Delete what is kept no longer, at `now` in seconds since 1970; how much that was. What else lies there, and
-        what somebody put there under another name, stays."""
-        return sum(self._tidy(self._home / name, now) for name in _FOLDERS)
+        what somebody put there under another name, stays. OSError for what could not be deleted, after all the rest."""
+        gone = [path for name in _FOLDERS for path in self._past(self._home / name, now)]
+        failure: OSError | None = None
+        for path in gone:
+            try:
+                _delete(path)
+            except OSError as error:  # of one: the others name persons, too
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return len(gone)
 
     def keep(self, evidence: CallEvidence) -> str:
         """Keep one call's evidence; its folder, relative to the home."""
@@ -72,7 +81,7 @@ class Archive:
         write_atomic(self._home / name, body)
         return name
 
-    def _tidy(self, folder: Path, now: float) -> int:
+    def _past(self, folder: Path, now: float) -> list[Path]:
         kept: list[tuple[float, Path]] = []
         gone: list[Path] = []
         for path in folder.iterdir():
@@ -84,9 +93,7 @@ class Archive:
                     gone.append(path)
         kept.sort()
         gone += [path for number, (age, path) in enumerate(kept) if number >= self._calls or age > self._days * _DAY_S]
-        for path in gone:
-            _delete(path)
-        return len(gone)
+        return gone
 
 
 def request_id_of(evidence: CallEvidence) -> str:

@@ -74,3 +74,17 @@ def test_what_is_not_the_archives_is_let_be(home: Path, tmp_path: Path) -> None:
     assert archive.tidy(NOW * 2) == 1  # the link, not what it leads to
     assert (other / "file").exists()
     assert (home / "evidence" / "notes").exists()
+
+
+def test_what_cannot_be_deleted_keeps_nothing_else(home: Path) -> None:
+    archive = Archive(home, days=30, calls=100)
+    stuck, old = kept(home, 1, 31), kept(home, 2, 31)
+    certificate = home / archive.keep_certificate("BIRTH-0123456789ab", b"a person")
+    os.utime(certificate, (NOW - 31 * DAY, NOW - 31 * DAY))
+    in_the_way = stuck.with_name(f".{stuck.name}.gone")
+    in_the_way.mkdir()
+    (in_the_way / "request.body").touch()
+    os.utime(in_the_way, (NOW, NOW))
+    with pytest.raises(OSError, match="not empty"):
+        archive.tidy(NOW)
+    assert (stuck.exists(), old.exists(), certificate.exists()) == (True, False, False)
