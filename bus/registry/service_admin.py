@@ -9,6 +9,7 @@ and renewal have seen, and an instance is founded once, where its keys are.
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Final
@@ -44,6 +45,8 @@ class Admin(rpc.AdminServiceServicer):
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        # Contracts are judged one at a time: whoever waits for that, or has left, must not hold the threads of others.
+        self._judging = ThreadPoolExecutor(1, "contracts")
 
     async def RecordChanges(self, request: pb.RecordChangesRequest, context: Any) -> pb.RecordChangesResponse:
         official = govbus_call().official
@@ -63,7 +66,9 @@ class Admin(rpc.AdminServiceServicer):
         ):
             refuse(context, Reason.CHANGE_REFUSED, {"rule": "not-by-admin"})
         try:
-            events = await asyncio.to_thread(self._record, changes, act, tuple(request.files))
+            thread = self._judging if request.files else None
+            files = tuple(request.files)
+            events = await asyncio.get_running_loop().run_in_executor(thread, self._record, changes, act, files)
         except ContractBreaks as refusal:
             refuse(context, Reason.CONTRACT_BREAKING, _first_of(refusal))
         except Refusal as refusal:

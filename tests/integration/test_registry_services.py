@@ -161,9 +161,9 @@ def world(tmp_path_factory: pytest.TempPathFactory, postgres_server: Postgres) -
         yield World(instance, registry, authority, newcomer, home, operating, using, broker, publisher)
 
 
-def reason_of(call: Any, request: Any) -> tuple[Reason | None, str]:
+def reason_of(call: Any, request: Any, timeout: float = 20) -> tuple[Reason | None, str]:
     with pytest.raises(CallError) as refused:
-        call(request, timeout=20)
+        call(request, timeout=timeout)
     return refused.value.reason, refused.value.metadata.get("rule", "")
 
 
@@ -288,6 +288,23 @@ def test_contract_that_breaks_a_registered_one_is_refused_by_file_rule_and_eleme
         "breaks": "2",
     }
     assert world.registry.state().position == before
+
+
+def test_contracts_that_wait_for_their_judgement_keep_nobody_from_the_registry(world: World) -> None:
+    """A policy, for one, that takes a grant away: all of them are read on the same few threads."""
+    several, files = contract_changes(world.registry.state(), broken_units(world))
+    request = changes(*several)
+    request.files.extend(files.values())
+    door = world.registry.contracts._lock  # as while a comparison takes long
+    with ThreadPoolExecutor(12) as pool:
+        with door:
+            left = [pool.submit(reason_of, world.admin.RecordChanges, request, 2) for _ in range(12)]
+            assert {one.result()[0] for one in left} == {Reason.DEADLINE}
+            waiting = [pool.submit(reason_of, world.admin.RecordChanges, request, 60) for _ in range(12)]
+            time.sleep(1)  # they are at the door
+            assert not any(one.done() for one in waiting)
+            assert world.admin.ListEvents(admin_pb2.ListEventsRequest(page_size=1), timeout=15).events
+        assert {one.result()[0] for one in waiting} == {Reason.CONTRACT_BREAKING}
 
 
 def test_developer_is_told_beforehand_what_a_contract_breaks(world: World, tmp_path: Path) -> None:
