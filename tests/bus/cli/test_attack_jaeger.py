@@ -1,4 +1,4 @@
-"""A Jaeger that is none: whatever it answers to `explain --jaeger`, a person gets one line, a terminal text."""
+"""A Jaeger that is none: whatever it answers to `govbus explain --jaeger`, a person gets one line of text, no more."""
 
 import socket
 import threading
