@@ -4,6 +4,7 @@ Holds the table of commands and nothing else. Each lives in a module of its own,
 imported: a program that asks twice a second should not load a gRPC server to read the registry.
 """
 
+import errno
 import io
 import os
 import select
@@ -164,7 +165,7 @@ def root() -> None:
 
 
 def main() -> None:
-    """Run the command line. A reader that has enough (`| head`) is no failure."""
+    """Run the command line. A reader that has enough (`| head`) is no failure; a full disk is one, in one line."""
     os.umask(os.umask(0o077) & 0o077)  # whoever's it is: what we make, its owner may use
     _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -176,6 +177,11 @@ def main() -> None:
         if end.code == 1 and _reader_gone():  # what Typer makes of a closed pipe
             raise SystemExit(0) from None
         raise
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.stderr.write("govbus: no space left where this is written; what is there is not whole: make room, repeat\n")
+        raise SystemExit(2) from None
 
 
 def _open_standard_streams() -> None:

@@ -90,6 +90,14 @@ def test_without_standard_streams_it_works_all_the_same() -> None:
         assert (done.returncode, done.stderr) == (0, b""), closed
 
 
+def test_full_disk_behind_the_output_is_one_line() -> None:
+    for command in ("version", "--help", "version --json"):
+        script = f'"$0" -c "from bus.cli import main; main()" {command} > /dev/full'
+        done = subprocess.run(["/bin/sh", "-c", script, sys.executable], capture_output=True, check=False)
+        assert (done.returncode, done.stderr.count(b"\n")) == (2, 1), command
+        assert b"no space left" in done.stderr
+
+
 def test_letters_that_a_terminal_does_not_have_are_shown_by_number(tmp_path: Path) -> None:
     done = run("status", "--state", str(tmp_path / "Bộ"), PYTHONIOENCODING="latin-1")
     assert done.returncode == 2
