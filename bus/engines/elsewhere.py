@@ -1,8 +1,8 @@
 """An engine that another container or unit runs: given its key at each start, watched, told to end when it must.
 
 1. Nothing here starts a process. One that asks for a key gets one made for it at that moment (bus.engines.key_pipe); it
-   waits while none may be made, and that is said. While an engine answers, whoever else asks is refused: two of them
-   would be two writers of one journal.
+   waits while none may be made, and that is said: ten at once, then one in five minutes. While an engine answers,
+   whoever else asks is refused: two of them would be two writers of one journal.
 2. Which files a running one was started with it says itself; with former ones it is ended, so that its container starts
    it with those that are there. So is one older than `max_age`: its key does not last for ever.
 3. Ending: drained, then told to quit by its own interface. No signal: it is nobody's child here.
@@ -23,7 +23,9 @@ __all__ = ["Elsewhere"]
 
 _LOOK_SECONDS = 0.05
 _CHECK_SECONDS = 1.0
-_KEY_SECONDS = 1.0  # a key is a signature of the broker's registered key: nobody gets them by the thousand
+# A key is a signature of the broker's registered key and outlives the engine that got it: nobody collects them.
+_KEYS_AT_ONCE = 10
+_KEY_SECONDS = 300.0  # then one in this time; a container that fails again and again is started about as often
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,8 @@ class Elsewhere:
         self.name, self._files, self._max_age = name, files, max_age
         self._engine, self._pipe, self._make_key = engine, pipe, make_key
         self._state = _State()
-        self._next_key = self._next_check = 0.0
+        self._keys, self._counted = float(_KEYS_AT_ONCE), time.monotonic()
+        self._next_check = self._next_try = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"elsewhere-{name}", daemon=True)
 
@@ -104,10 +107,20 @@ class Elsewhere:
             return
         if self._state.ready:
             self._set_ready(False)
-        if time.monotonic() < self._next_key:
+        now = time.monotonic()
+        self._keys = min(_KEYS_AT_ONCE, self._keys + (now - self._counted) / _KEY_SECONDS)
+        self._counted = now
+        if self._keys < 1:
+            self._say(
+                f"{self.name} asks for key after key and waits for the next; why it ends: the log of its container"
+            )
             return
-        self._next_key = time.monotonic() + _KEY_SECONDS
-        if self._pipe.give(self._make_key()):  # EngineError: not yet; it waits
+        if now < self._next_try:
+            return
+        self._next_try = now + _CHECK_SECONDS
+        key = self._make_key()  # EngineError: not yet; it waits
+        self._keys, self._next_try = self._keys - 1, now
+        if self._pipe.give(key):
             self._state.starts += 1
             self._say(f"{self.name} was given a key, and starts")
 

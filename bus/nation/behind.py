@@ -1,5 +1,5 @@
 """Commands behind a member's fence: its home and the installed code is all that they can open, and a few TCP ports all
-that they can reach.
+that they can connect to (UDP is open).
 
 1. Where the kernel and whatever contains us allow it, nothing else is even there (bus.nation.walls); that is found out
    by a child that does the very same steps. Landlock (bus.nation.fence) holds in any case where there is one.

@@ -149,6 +149,21 @@ def test_gate_takes_no_key_from_a_file_nor_from_a_pipe_that_others_may_write_to(
         site.keeper()
 
 
+def test_nobody_collects_gate_keys(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.keeper()
+    keys = set()
+    for _ in range(10):
+        wait_until(lambda: (site.share.files / "gate-key").is_fifo())
+        keys.add((site.share.files / "gate-key").read_bytes())
+    assert len(keys) == 10
+    assert b"" not in keys
+    waiting = os.open(site.share.files / "gate-key", os.O_RDONLY | os.O_NONBLOCK)
+    wait_until(lambda: "asks for key after key" in caplog.text)
+    with pytest.raises(BlockingIOError):  # it is kept waiting: the writer is there and gives nothing
+        os.read(waiting, 1)
+    os.close(waiting)
+
+
 def test_two_keepers_have_no_share_in_common(site: Site, tmp_path: Path) -> None:
     other = make_small_nation(tmp_path / "another state").broker_home(BROKER)
     certificate = site.share.files / "tls"
