@@ -12,6 +12,7 @@ from bus.cli.status_text import age_text, all_facts, brief
 from bus.cli.up import JsonOption, StateOption, layout_of
 from bus.up.layout import Facts, Layout
 from bus.up.report import Part, State, look
+from bus.up.report_parts import ENDING
 
 __all__ = ["status"]
 
@@ -63,7 +64,9 @@ def _summary(parts: list[Part]) -> str:
     wrong = sum(one.state is not State.UP for one in parts)
     if any(one.part == "supervisor" and one.state is State.DOWN for one in parts):
         return "it does not run"
-    said = [f"{wrong} of {len(parts)} parts not up" if wrong else f"all {len(parts)} parts up"]
+    ending = any(one.part == "supervisor" and one.facts.get("phase") == ENDING for one in parts)
+    said = ["it is being ended"] if ending else []
+    said += [f"{wrong} of {len(parts)} parts not up" if wrong else f"all {len(parts)} parts up"]
     brokers = [one for one in parts if one.part.startswith("broker")]
     if wrong:
         serving = sum(one.state in _SERVING for one in brokers)

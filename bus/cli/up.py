@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -40,6 +41,7 @@ _NEXT = (
 )
 """What is to be seen in a nation, in this order: each works as it stands."""
 _END_SECONDS = 60.0
+_GOES_ON = "the instance goes on ending by itself; see govbus status{named}, wait for it: govbus down{named}"
 
 StateOption = Annotated[
     Path | None,
@@ -186,9 +188,11 @@ def down(
             layout.expect()
         with Progress(quiet=as_json, patient=True) as say:
             say("ending everything in order: brokers drain, then ledger, publisher, PostgreSQL")
-            ended = not gone and end_supervisor(layout, _END_SECONDS)
+            with _interrupted(_GOES_ON.format(named=naming("--state", state)) + "; nothing is deleted" * wipe):
+                ended = not gone and end_supervisor(layout, _END_SECONDS)
             say("deleting")
-            wiped = wipe_instance(layout) if wipe and not gone else None
+            with _interrupted("a part of it is deleted; give the command again"):
+                wiped = wipe_instance(layout) if wipe and not gone else None
         if as_json:
             removed = None if wiped is None else asdict(wiped)
             echo_json({"state": str(layout.state), "was_running": ended, "wiped": wipe, "removed": removed})
@@ -199,6 +203,16 @@ def down(
             typer.echo(f"deleted {layout.state}: keys, registry, journals, evidence; {size}")
         elif wipe:
             typer.echo(f"there is nothing at {layout.state}")
+
+
+@contextlib.contextmanager
+def _interrupted(what: str) -> Iterator[None]:
+    """Ctrl-C ends the command with the status of one, and a line about what is not undone by it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"govbus: interrupted; {what}", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 class _Teller:

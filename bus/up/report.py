@@ -17,7 +17,7 @@ from bus.up.layout import Layout
 from bus.up.process import guardian_pid, supervisor_pid
 from bus.up.report_ledger import ledger
 from bus.up.report_nation import nation
-from bus.up.report_parts import ALONE, Found, Part, State, iso
+from bus.up.report_parts import ALONE, ENDING, Found, Part, State, iso
 from bus.up.report_serving import brokers, certificates
 from native.codec import CodecError
 from native.headers import SnapshotHeader
@@ -55,6 +55,7 @@ def _supervisor(found: Found) -> Part:
     since = iso(found.told.get("since_ms"))
     guardian = guardian_pid(found.layout)
     facts = {"pid": found.pid, "guardian": guardian, "restarts": found.told.get("restarts")}
+    facts["phase"] = found.told.get("phase")
     facts["log"] = str(found.layout.log)
     if found.pid is None and guardian is not None:
         said = f"process {guardian} starts it again, within 30 s; why: govbus logs supervisor"
@@ -65,6 +66,9 @@ def _supervisor(found: Found) -> Part:
             said += f"; {len(found.left)} processes go on without it and are found by it, or ended by govbus down"
         return Part("supervisor", State.DOWN, None, facts, said)
     phase = found.told.get("phase", "starting")
+    if phase == ENDING:
+        said = "it is being ended: what follows ends or has ended; govbus down waits for that, then govbus up starts it"
+        return Part("supervisor", State.STARTING, since, facts, said)
     if phase != "running":
         said = f"it is {phase}; look again, or: govbus logs supervisor"
         return Part("supervisor", State.STARTING, since, facts, said)

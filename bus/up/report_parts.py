@@ -8,11 +8,14 @@ from typing import Any, Final
 from bus.up.layout import Facts, Layout
 from native.headers import SnapshotHeader
 
-__all__ = ["ALONE", "Found", "Part", "State", "iso", "time_text"]
+__all__ = ["ALONE", "ENDING", "Found", "Part", "State", "iso", "time_text"]
 
 
 ALONE: Final = "it goes on, and nobody looks after it until the supervisor is back"
 """What is said of an engine without a supervisor."""
+
+ENDING: Final = "stopping"
+"""The supervisor's phase while it ends everything; it is `starting` and `running` before."""
 
 
 class State(StrEnum):

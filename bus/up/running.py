@@ -45,6 +45,7 @@ from bus.up.options import Options
 from bus.up.preflight import verify_listen
 from bus.up.process import instance_lock
 from bus.up.registry_parts import FAILURES, RegistryParts, now_ms
+from bus.up.report_parts import ENDING
 from pki.errors import ProfileError
 
 __all__ = ["FAILURES", "Options", "Running", "now_ms"]
@@ -119,7 +120,7 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._phase = "stopping"
+        self._phase = ENDING
         self._say("ending: brokers, nation, ledger, services, publisher, PostgreSQL")
         self._end()
 

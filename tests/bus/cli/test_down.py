@@ -1,12 +1,33 @@
-"""`govbus down --wipe` without an instance that runs: again, after being killed, and never on what is no instance."""
+"""`govbus down --wipe` without an instance that runs: again, after being killed, and never on what is no instance.
+
+And an ending that is waited for no longer.
+"""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from bus.up.control import Control
 from bus.up.layout import Layout
-from tests.bus.cli.conftest import Commands
+from bus.up.process import instance_lock
+from bus.up.report_parts import ENDING
+from tests.bus.cli.conftest import COMMAND, Commands
+
+_SLOW = """
+import pathlib, signal, sys
+from bus.up.layout import Layout
+from bus.up.process import instance_lock
+signal.signal(signal.SIGTERM, lambda *_: None)
+with instance_lock(Layout(pathlib.Path(sys.argv[1]))):
+    print("there", flush=True)
+    sys.stdin.read()
+"""
+"""A supervisor's lock, and no hurry to end."""
 
 
 @pytest.fixture
@@ -94,3 +115,35 @@ def test_nothing_that_a_subsystem_left_in_its_home_leads_the_wipe_elsewhere(sett
     settled.run("down", "--wipe", "--yes")
     assert not settled.state.exists()
     assert (tmp_path / "govbus-backups").exists()
+
+
+def test_interrupted_it_says_that_the_ending_goes_on(settled: Commands) -> None:
+    slow = [sys.executable, "-c", _SLOW, str(settled.state)]
+    with subprocess.Popen(slow, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"there\n"
+        wanted = Layout(settled.state).wanted
+        wanted.touch()
+        down = [*COMMAND, "down", "--state", str(settled.state), "--wipe", "--yes"]
+        with subprocess.Popen(down, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+            end = time.monotonic() + 60
+            while wanted.exists() and time.monotonic() < end:
+                time.sleep(0.02)
+            waiting.send_signal(signal.SIGINT)
+            told, said = waiting.communicate(timeout=60)
+        assert holder.stdin is not None
+        holder.stdin.close()
+    assert (waiting.returncode, told) == (130, "")
+    assert f"goes on ending by itself; see govbus status --state '{settled.state}'" in said
+    assert said.endswith("; nothing is deleted\n")
+    assert (settled.state / "instance.json").exists()
+
+
+def test_status_meanwhile_says_that_it_is_being_ended(settled: Commands) -> None:
+    layout = Layout(settled.state)
+    with instance_lock(layout), Control(layout.supervisor, lambda: {"phase": ENDING}):
+        told = settled.run("status", status=1).stdout
+        (supervisor,) = (one for one in settled.json("status", status=1)["parts"] if one["part"] == "supervisor")
+    assert told.startswith("bus.gov.example: it is being ended, ")
+    assert (supervisor["facts"]["phase"], supervisor["state"]) == (ENDING, "starting")
+    assert "govbus down waits for that" in supervisor["next"]
