@@ -182,19 +182,26 @@ def _write_evidence(path: Path, outcome: Outcome, caller: Caller) -> dict[str, A
     policy_key = parse_signing_key_pem(identity.policy_key.read_bytes())[1]
     write_atomic(path, encode_bundle(bundle_of_call(evidence, snapshot=snapshot, policy_key=policy_key)))
     version = peek_header(snapshot).version
-    if version < judged:
-        typer.echo(
-            f"govbus: {path} rests on this home's policy version {version}, the call was judged by version {judged}: it"
-            f" does not verify; have the operator write it: govbus evidence export {_call(evidence)['request_id']}",
-            err=True,
-        )
-    else:
-        typer.echo(f"govbus: wrote {path}; check it with: govbus verify {path}", err=True)
+    typer.echo(f"govbus: {_written(path, version, judged, _call(evidence)['request_id'])}", err=True)
     return {"file": str(path), "snapshot_version": version, "judged_by_version": judged}
 
 
+def _written(path: Path, version: int, judged: int, request_id: str) -> str:
+    """What the file is good for; where its policy is not the judging one, who completes it."""
+    if version == judged:
+        return f"wrote {path}; check it with: govbus verify {path}"
+    lacks = "it does not verify" if version < judged else "that it was permitted is not proven"
+    return (
+        f"wrote {path}, which rests on policy version {version} while version {judged} judged the call: {lacks}; where"
+        f" the broker runs: govbus evidence export {request_id}"
+    )
+
+
 def _snapshot(identity: Identity, judged: int) -> bytes:
-    """The home's, or where that is older than what judged the call, one that the registry makes for this."""
+    """The home's, or where that is older than what judged the call, one that the registry makes for this.
+
+    Made while the brokers' newest version is still the judging one it bears that version, and proves the permission.
+    """
     snapshot = identity.snapshot.read_bytes()
     if peek_header(snapshot).version >= judged:
         return snapshot

@@ -3,9 +3,10 @@
 1. A snapshot names the log position that it reflects; versions only grow, over restarts and crashes too.
 2. Only what changed is compiled and written: the broker's snapshot at every change, a subsystem's when its own part is
    another one. Everything is made anew at the start and once an hour (a quarter of alarm-after, if that is sooner), so
-   that a snapshot's age says how long nobody has heard of the registry. The hourly renewal goes in slices, each a
-   version of its own: no change waits for thousands of files that say the same as before. So does a part that its
-   reader needs as of a later version, for evidence (`renew`).
+   that a snapshot's age says how long nobody has heard of the registry. The hourly renewal goes in slices: no change
+   waits for thousands of files that say the same as before. So does a part that its reader needs as of a later
+   version, for evidence (`renew`). Both bear the brokers' newest version, for they say the same: a part is what its
+   version says to a gate, and proves what that permitted. No part is made twice of one version.
 3. A log that does not contain what was published before is refused: a database restored from an old backup would give
    revoked keys back. The last snapshots serve on until a person decides.
 4. A change that cannot be compiled, and a registry that does not answer, change nothing; both are told and tried again.
@@ -85,6 +86,7 @@ class Publisher:
         self._forget()
         self._renewing_whole = True
         self._renewed_ms, self._ages = 0, (0, 0)
+        self._published: PolicyCutter | None = None
         self._endpoints_of: tuple[Mapping[str, SubsystemEntry], bytes] | None = None
         self.last: Publication | None = None
         self._stopping = threading.Event()
@@ -117,7 +119,7 @@ class Publisher:
         except BaseException:
             self._forget()  # until all files are there nothing is known of any
             raise
-        if not due:
+        if published is None:
             return None
         self.last, self._renewing_whole = published, False
         if self._on_published is not None:
@@ -135,18 +137,19 @@ class Publisher:
             return self._registry.state(), None
         return self._registry.state_since(self._followed)
 
-    def _publish(self, state: RegistryState, written: Written | None, now_ms: int, due: bool) -> Publication:
-        """One version: changed parts, a slice of those that are renewed, and the brokers' snapshot if that is due."""
+    def _publish(self, state: RegistryState, written: Written | None, now_ms: int, due: bool) -> Publication | None:
+        """A slice of those that are renewed; if it is due one version, of changed parts and the brokers' snapshot."""
         live = self._live.follow(state, now_ms, written)
         self._followed = state
+        due = due or live.whole is not self._published  # something ended by the clock: other tables, another version
+        begun = Begun(self._begun.version + 1, state.position, state.head) if due else self._begun
         readers = [one.identity.spiffe_id for one in state.subsystems.values() if not one.is_broker]
-        renewed = frozenset(self._to_renew[-_SLICE:])
+        renewed = frozenset(one for one in self._to_renew[-_SLICE:] if self._homes.version_of(one) < begun.version)
         del self._to_renew[-_SLICE:]
         if live.changed is not None:
             concerned = live.changed | renewed
             readers = [one for one in readers if one in concerned]
         instance = Draft(state).founded()
-        begun = Begun(self._begun.version + 1, state.position, state.head)
         facts = SnapshotFacts(
             instance.trust_domain,
             begun.version,
@@ -155,15 +158,19 @@ class Publisher:
             instance.alarm_after_ms,
             instance.refuse_after_ms,
         )
-        self._homes.begin(begun)
-        self._begun = begun
+        if due:
+            self._homes.begin(begun)
+            self._begun = begun
         parts = self._parts(live.whole, readers, renewed)
         scopes = self._homes.put_parts(begun.version, sign_scopes(parts, self._signer, facts))
         if due:
             ((_, snapshot),) = sign_scopes([(BROKER_SCOPE, live.whole.tables)], self._signer, facts)
             self._homes.put_broker(begun.version, snapshot, self._endpoints(state))
             scopes += 1
+            self._published = live.whole
         self._homes.deliver()
+        if not due:
+            return None
         return Publication(begun.version, state.position, scopes, state.time_ms, self._clock_ms())
 
     def _parts(

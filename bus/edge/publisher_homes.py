@@ -96,6 +96,10 @@ class Homes:
             number += 1
         return number
 
+    def version_of(self, scope: str) -> int:
+        """Of the file that this publisher made for a subsystem; 0 before the first."""
+        return self._versions.get(snapshot_name(scope), 0)
+
     def put_broker(self, version: int, snapshot: bytes, endpoints: bytes) -> None:
         """Replace the files of the brokers; after those of all subsystems that the same change concerns."""
         replace_unflushed(self.snapshots / BROKER_SNAPSHOT, snapshot)

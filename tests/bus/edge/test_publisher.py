@@ -125,6 +125,49 @@ def test_hourly_renewal_in_slices_reaches_every_reader_and_tells_once(world: Wor
     publisher.stop()
 
 
+def test_part_made_anew_is_of_the_brokers_version_and_of_none_twice(world: World) -> None:
+    """It proves what that version permitted; two files of one version would leave open which was served."""
+    publisher = world.publisher()
+    publisher.publish()
+    world.registry.record([SubsystemSuspended(OTHER)], ACT)
+    published = publisher.publish()
+    assert published is not None
+    caller = world.instance.subsystem_id(CALLER).spiffe_id
+    file = world.instance.home(CALLER) / "snapshot.bin"
+    publisher.renew(caller)
+    assert publisher.publish() is None
+    assert world.served(CALLER)[:2] == world.served(BROKER)[:2] == (published.version, published.log_position)
+    assert world.served(PROVIDER)[0] < published.version
+    made = file.read_bytes()
+    publisher.renew(caller)
+    assert publisher.publish() is None
+    assert file.read_bytes() == made
+    publisher.stop()
+
+
+def test_part_made_anew_after_something_ended_is_of_a_version_that_the_brokers_get(world: World) -> None:
+    """Else it would say of the version that judged a call what that did not say."""
+    now = now_ms()
+    signer = FileSigner.load(world.instance.state / "policy-signing-key.pem")
+    publisher = Publisher(world.instance.state, world.registry, signer, lambda: now)
+    first = publisher.publish()
+    assert first is not None
+    now = 1 + min(one.not_after_ms for one in world.registry.state().certificates.values())
+    publisher._renewed_ms = now  # it is not the hour that has passed
+    publisher.renew(world.instance.subsystem_id(CALLER).spiffe_id)
+    renewed = publisher.publish()
+    assert renewed is not None
+    assert header_of(world, CALLER) == header_of(world, BROKER) == (renewed.version, first.log_position)
+    assert renewed.version > first.version
+    publisher.stop()
+
+
+def header_of(world: World, path: str) -> tuple[int, int]:
+    home = world.instance.broker_home(path) if path == BROKER else world.instance.home(path)
+    header = peek_header((home / "snapshot.bin").read_bytes())
+    return header.version, header.log_position
+
+
 def test_home_that_appears_later_or_lost_its_file_is_brought_it(world: World) -> None:
     publisher = world.publisher()
     publisher.publish()

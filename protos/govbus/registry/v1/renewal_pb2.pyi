@@ -193,8 +193,8 @@ class GetSnapshotRequest(_message.Message):
     """
     at_least_version: _builtins.int
     """For evidence: the version that judged a call, as its receipt says; 0 for none. Where the caller's part was made
-    before that version, it is made anew with a later one, within a second or two, and the answer waits for it, at most
-    `wait_ms`. More than the brokers' newest version counts as that one.
+    before that version, it is made anew with the brokers' newest one, within a second or two, and the answer waits for
+    it, at most `wait_ms`. More than that one counts as that one.
     """
     def __init__(
         self,
