@@ -43,6 +43,7 @@ __all__ = [
 
 _CONFIG: Final = "config.yaml"
 _FETCH_S: Final = 5.0
+_UNSENT: Final = "; nothing was sent, so `govbus explain` has nothing of it"
 
 
 class NotPermitted(Unable):
@@ -123,7 +124,9 @@ def starts_in(starts_ms: int) -> int:
 
 def home_of(home: Path | None, layout: Layout, path: str | None) -> Path:
     """The directory that the options name."""
-    if (home is None) == (path is None):
+    if home is not None and path is not None:
+        raise Unable("say who calls once: --home, or --as, not both")
+    if home is None and path is None:
         raise Unable("say who calls: --home DIR, where it was enrolled, or --as <class>/<member>/<subsystem>")
     if home is not None:
         return home
@@ -179,7 +182,7 @@ def choose(caller: Caller, method: str, purpose: str, provider: str | None, gran
         coming = [f"{name} begins at {iso(start)}" for name, start in caller.coming(method)]
         meant = did_you_mean(method[1:], [one.method[1:] for one in caller.permitted()])
         said = f"{', '.join(coming)}; call again then" if coming else f"see --list, or ask for a grant{meant}"
-        raise NotPermitted(f"no grant in force lets this subsystem call {method[1:]}; {said}")
+        raise NotPermitted(f"no grant in force lets this subsystem call {method[1:]}; {said}{_UNSENT}")
     fitting = [
         one
         for one in of_method
@@ -189,9 +192,9 @@ def choose(caller: Caller, method: str, purpose: str, provider: str | None, gran
         return fitting[0].provider, fitting[0].grant
     if fitting:
         said = " or ".join(f"--provider {one.provider} --grant {one.grant}" for one in fitting)
-        raise Unable(f"{len(fitting)} grants fit; say which: {said}")
+        raise Unable(f"{len(fitting)} grants fit; say which: {said}{_UNSENT}")
     said = "; ".join(f"--purpose {' or '.join(one.purposes)} for {one.provider} by {one.grant}" for one in of_method)
-    raise NotPermitted(f"no grant fits {_unfit(of_method, purpose, provider, grant)}; there is {said}")
+    raise NotPermitted(f"no grant fits {_unfit(of_method, purpose, provider, grant)}; there is {said}{_UNSENT}")
 
 
 def _unfit(of_method: Sequence[Permitted], purpose: str, provider: str | None, grant: str | None) -> str:

@@ -13,11 +13,12 @@ from uuid import UUID
 
 import typer
 
+from bus.cli.explain_advice import advice_at
 from bus.cli.explain_registry import known_at
 from bus.cli.explain_text import life_lines
 from bus.cli.explain_trace import Traced, TracesUnread, find_trace
 from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines, printable
-from bus.cli.places import Places, RequestId, recorded_places, wanted_request
+from bus.cli.places import LAST, Places, RequestId, recorded_places, wanted_request
 from bus.cli.registry_open import open_registry
 from bus.cli.up import JsonOption, StateOption, layout_of, naming
 from bus.engines.supervisor import EngineError
@@ -71,15 +72,17 @@ def explain(
         life, ledger_told = _read(wanted, places, chosen=ledger is not None)
         again = naming("--state", state) + naming("--journal", journal) + naming("--ledger", ledger)
         then = _then(wanted, life, jaeger, ledger_told, again)
+        ending = None if life.recorded is None else ending_of(life.recorded)
         others: tuple[str, ...] = ()
         if journal is None:
-            life, others = _told(layout, life)
-    ending = _nowhere(wanted, others) if life.recorded is None else _because(ending_of(life.recorded), life)
+            life, ending, others = _told(layout, life, ending, naming("--state", state))
+    ending = ending or _nowhere(wanted, others)
     ending = replace(ending, then=(*ending.then, *then))
     if as_json:
         echo_json(_document(wanted, ending, life, traced))
     else:
-        for line in life_lines(wanted.hex(), ending, life.happenings, traced):
+        newest = life.recorded.request if request_id == LAST and life.recorded is not None else None
+        for line in life_lines(wanted.hex(), ending, life.happenings, traced, newest=newest):
             typer.echo(printable(line))
     raise typer.Exit(0 if life.happenings else NEGATIVE)
 
@@ -112,31 +115,35 @@ def _read(wanted: bytes, places: Places, *, chosen: bool) -> tuple[Life, bool]:
     return life, reader is not None
 
 
-def _told(layout: Layout, life: Life) -> tuple[Life, tuple[str, ...]]:
+def _told(layout: Layout, life: Life, ending: Ending | None, again: str) -> tuple[Life, Ending | None, tuple[str, ...]]:
     """With what the registry had at each refusal; brokers elsewhere, of what nobody here has. As it is without one."""
     if life.recorded is not None and not any(one.refused for one in life.happenings):
-        return life, ()
+        return life, ending, ()
     try:
         with open_registry(layout) as registry:
-            if life.recorded is None:
-                return life, _elsewhere(layout, registry)
-            return replace(life, happenings=[_known(registry, one) for one in life.happenings]), ()
+            if ending is None:
+                return life, ending, _elsewhere(layout, registry)
+            life = replace(life, happenings=[_known(registry, one) for one in life.happenings])
+            return life, _because(registry, ending, life, again), ()
     except (EngineError, LogBroken, ValueError) as error:
         typer.echo(printable(f"what the registry knew is not told: {error}"), err=True)
-        return life, ()
+        return life, ending, ()
 
 
 def _known(registry: Registry, one: Happening) -> Happening:
     return one if one.refused is None else replace(one, registry=known_at(registry, one.refused))
 
 
-def _because(ending: Ending, life: Life) -> Ending:
+def _because(registry: Registry, ending: Ending, life: Life, again: str) -> Ending:
     """A refusal, with what the registry says of it."""
-    said = next((one.registry for one in life.happenings if one.registry), ())
-    if ending.word != "REFUSED" or not said:
+    judged = next((one for one in life.happenings if one.refused is not None), None)
+    if ending.word != "REFUSED" or judged is None or judged.refused is None:
         return ending
+    then = advice_at(registry, judged.refused, ending.then, again)
+    if not judged.registry:
+        return replace(ending, then=then)
     who = "operator: govbus history tells who changed what in the registry, and why"
-    return replace(ending, text=f"{ending.text}: {'; '.join(said)}", then=(*ending.then, who))
+    return replace(ending, text=f"{ending.text}: {'; '.join(judged.registry)}", then=(*then, who))
 
 
 def _elsewhere(layout: Layout, registry: Registry) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from bus.up.report_parts import iso
 from native.headers import RequestHeader
 from pki.identity import parse_spiffe_id
 
-__all__ = ["known_at", "known_of"]
+__all__ = ["grant_speaks_against", "known_at", "known_of", "state_of"]
 
 _BY_GRANT: Final = frozenset({"NO_GRANT"})
 _BY_VOLUME: Final = frozenset({"RATE_LIMITED", "QUOTA_EXCEEDED"})
@@ -23,8 +23,7 @@ _BY_VOLUME: Final = frozenset({"RATE_LIMITED", "QUOTA_EXCEEDED"})
 
 def known_at(registry: Registry, judged: Judged) -> tuple[str, ...]:
     """What speaks against the request, and whether the registry had gone on by then; nothing for other reasons."""
-    then = registry.state_at_time(judged.time_ms)
-    state = then if judged.position is None else registry.state_at(judged.position)
+    then, state = registry.state_at_time(judged.time_ms), state_of(registry, judged)
     if judged.reason in _BY_VOLUME:
         return _limits(state, judged.request)
     if judged.reason not in _BY_GRANT:
@@ -33,6 +32,21 @@ def known_at(registry: Registry, judged: Judged) -> tuple[str, ...]:
     if then.position > state.position and known_of(then, judged.request, judged.time_ms) != found:
         return (*found, f"that was changed by {iso(then.time_ms)}, which policy version {judged.version} does not know")
     return found
+
+
+def state_of(registry: Registry, judged: Judged) -> RegistryState:
+    """By what the request was judged."""
+    if judged.position is None:
+        return registry.state_at_time(judged.time_ms)
+    return registry.state_at(judged.position)
+
+
+def grant_speaks_against(state: RegistryState, request: RequestHeader, time_ms: int) -> bool:
+    """Whether it would have been refused with everybody at work, too, for want of a grant that fits."""
+    client, provider = parse_spiffe_id(request.client).path, parse_spiffe_id(request.provider).path
+    grant = state.grants.get(request.grant_id)
+    fits = grant is not None and not _grant(grant, request, (client, provider), time_ms)
+    return not fits or request.method not in state.methods
 
 
 def known_of(state: RegistryState, request: RequestHeader, time_ms: int) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """How `govbus explain` reads: at most 100 columns, whatever reads it; an id, a path or a command is never broken.
 
 <id>: SERVED
+  which call it is, where no id was given
   one sentence
 <when>  <who> <what>
           details
@@ -14,8 +15,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bus.cli.explain_trace import Traced
-from bus.evidence.ending import Ending
+from bus.evidence.ending import Ending, path_of
 from bus.evidence.explain import Happening
+from bus.up.report_parts import iso
+from native.headers import RequestHeader
 
 __all__ = ["life_lines"]
 
@@ -23,9 +26,19 @@ _WIDTH: Final = 100
 _WHEN: Final = 26
 
 
-def life_lines(request_id: str, ending: Ending, life: Iterable[Happening], traced: Traced | None) -> Iterator[str]:
-    """Line by line."""
+def life_lines(
+    request_id: str,
+    ending: Ending,
+    life: Iterable[Happening],
+    traced: Traced | None,
+    *,
+    newest: RequestHeader | None = None,
+) -> Iterator[str]:
+    """Line by line. `newest`: what nobody named by its id, and must be told from the call that one had in mind."""
     yield f"{request_id}: {ending.word}"
+    if newest is not None:
+        who, when = path_of(newest.client), iso(newest.issued_at_ms)
+        yield from _folded(f"the newest call written down: {newest.method[1:]}, by {who}, {when}", "  ", "  ")
     yield from _folded(ending.text, "  ", "  ")
     for one in life:
         yield from _folded(f"{one.who} {one.what}", _moment(one.time_ms).ljust(_WHEN), " " * (_WHEN + 2))

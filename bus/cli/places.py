@@ -12,10 +12,11 @@ from bus.evidence.newest import newest_request
 from bus.up.layout import Layout
 from native.journal import JournalDamaged
 
-__all__ = ["Places", "RequestId", "recorded_places", "wanted_request"]
+__all__ = ["LAST", "Places", "RequestId", "recorded_places", "wanted_request"]
 
 RequestId = Annotated[str, typer.Argument(help="The request's id, as hex or UUID; or `last`: the newest call's.")]
-_LAST: Final = "last"
+LAST: Final = "last"
+"""Instead of an id: the newest call that was written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,11 @@ def recorded_places(layout: Layout, journal: Path | None, ledger: Path | None) -
 def wanted_request(text: str, places: Places) -> bytes:
     """The request id that is written `text`; of `last` that of the newest call. Unable for anything else."""
     try:
-        if text != _LAST:
+        if text != LAST:
             return parse_request_id(text)
         newest = newest_request(places.journals)
     except ValueError as error:
-        raise Unable(f"{error}; or `{_LAST}`, for the newest call") from error
+        raise Unable(f"{error}; or `{LAST}`, for the newest call") from error
     except JournalDamaged as error:
         raise Unable(str(error)) from error
     if newest is None:

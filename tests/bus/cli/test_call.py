@@ -188,7 +188,9 @@ def test_only_grant_that_fits_is_taken_and_several_are_named(calls: Calls) -> No
 
 def test_what_does_not_fit_is_named(calls: Calls) -> None:
     body = json.dumps(ASK)
-    assert "no grant fits the purpose tax.audit; there is" in calls.refused(RESOLVE, body, purpose="tax.audit")
+    wrong = calls.refused(RESOLVE, body, purpose="tax.audit")
+    assert "no grant fits the purpose tax.audit; there is" in wrong
+    assert wrong.endswith("; nothing was sent, so `govbus explain` has nothing of it\n")  # `last` is an earlier call
     assert f"no grant fits the provider {NOBODY}; " in calls.refused(RESOLVE, body, "--provider", NOBODY)
     assert "no grant fits the name grant-9; " in calls.refused(RESOLVE, body, "--grant", "grant-9")
     together = calls.refused(RESOLVE, body, "--grant", "grant-3")  # that purpose by another grant
@@ -277,6 +279,7 @@ def test_interrupt_ends_a_call_that_waits_without_a_trace(calls: Calls, tmp_path
 def test_wrong_usage_says_what_to_do(calls: Calls, tmp_path: Path) -> None:
     run = calls.commands.refused
     assert "--home DIR" in run("call", "--list")
+    assert "not both" in run("call", "--list", "--as", CALLER, "--home", tmp_path)
     assert "keeps no home of gov/x/y" in run("call", "--as", "gov/x/y", "--list")
     assert "No such file" in run("call", "--home", tmp_path, "--list")
     assert "package.Service/Method" in run("call", "--as", CALLER)

@@ -123,6 +123,9 @@ def explain_suspended(instance: Commands, said: list[object]) -> None:
     assert refused["error"]["reason"] == "NO_GRANT"
     said_to_caller = instance.run(*said, "test.v1.EchoService/Say", status=3).stderr
     assert "gov/moh/echo is suspended, by this home's policy; ask the operator" in said_to_caller
+    then = instance.json("explain", refused["error"]["request_id"])["ended"]["next"]
+    assert f"{NEWCOMER}: ask the operator; while it is suspended, no grant helps" in then
+    assert any("govbus subsystem resume gov/moh/echo --reason WHY" in one for one in then)
     instance.run("subsystem", "resume", "gov/moh/echo", *WHY)  # at once: a refusal is dated when it was decided
     found = instance.json("explain", refused["error"]["request_id"])
     (told,) = [one for one in found["life"] if one["what"] == "refused it: NO_GRANT"]

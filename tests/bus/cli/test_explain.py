@@ -188,6 +188,16 @@ def test_id_that_nobody_wrote_down_is_said_to_be_so(world: World) -> None:
     assert (done.exit_code, "32 hex digits" in done.stderr) == (2, True)
 
 
+def test_newest_call_says_which_one_it_is_before_all_else(world: World) -> None:
+    request = world.request()
+    world.answers(request)
+    lines = asked(world, "last").splitlines()
+    assert lines[0] == f"{request.id.hex()}: SERVED"
+    said = " ".join(" ".join(lines[1:3]).split())
+    assert said.startswith(f"the newest call written down: {SAY[1:]}, by {CALLER}, 20")
+    assert "newest" not in asked(world, request.id.hex())
+
+
 def test_jaeger_that_does_not_answer_costs_its_spans_alone(world: World) -> None:
     request = world.request()
     world.answers(request)

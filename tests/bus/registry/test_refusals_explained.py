@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from bus.cli.explain_advice import advice_at
 from bus.cli.explain_registry import known_at
 from bus.evidence.explain import Judged
 from bus.registry.grants import Quota, QuotaSet
+from bus.registry.members import MemberResumed, MemberSuspended
 from bus.registry.registry import Registry
 from bus.registry.subsystems import SubsystemResumed, SubsystemSuspended
 from native.headers import RequestHeader
@@ -50,6 +52,30 @@ def test_policy_that_judged_counts_and_not_the_moment(registry: Registry, clock:
     assert alone == against
     (nothing,) = known_at(registry, replace(judged, position=resumed))
     assert nothing.startswith("nothing spoke against it")
+
+
+def test_suspension_is_for_the_operator_to_end_and_no_grant_is_advised(registry: Registry, clock: Clock) -> None:
+    clock.now = NOW + 1000
+    (one,) = registry.record([SubsystemSuspended(POPULATION)], ACT)
+    member = POPULATION.rpartition("/")[0]
+    (two,) = registry.record([MemberSuspended(member)], ACT)
+    usual, judged = ("Ask the provider for a grant",), refused("NO_GRANT", NOW + 1500, one.position)
+    client, operator = advice_at(registry, judged, usual, " --state s")
+    assert client == f"{CIVIL}: ask the operator; while it is suspended, no grant helps"
+    assert operator.endswith(f": govbus subsystem resume {POPULATION} --reason WHY --state s")
+    _, of_member, of_it = advice_at(registry, replace(judged, position=two.position), usual, "")
+    assert f"govbus member resume {member} " in of_member
+    assert f"govbus subsystem resume {POPULATION} " in of_it
+    strange = replace(judged, request=replace(judged.request, purpose="tax.audit"))
+    assert advice_at(registry, strange, usual, "")[0] == usual[0]  # that would have been refused anyway
+    registry.record([SubsystemResumed(POPULATION), MemberResumed(member)], ACT)
+    again, operator = advice_at(registry, judged, usual, "")
+    assert (again, operator) == (
+        f"{CIVIL}: call again: it is suspended no more",
+        f"operator: {POPULATION} is suspended no more",
+    )
+    assert advice_at(registry, replace(judged, position=two.position + 2), usual, "") == usual
+    assert advice_at(registry, replace(judged, reason="RATE_LIMITED"), usual, "") == usual
 
 
 def test_without_a_position_the_moment_counts(registry: Registry, clock: Clock) -> None:
