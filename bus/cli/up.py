@@ -19,6 +19,7 @@ from bus.cli.progress import Progress
 from bus.edge.endpoint import Endpoint, EndpointError, parse_endpoint
 from bus.nation.settled import DEFAULT_PEOPLE, FEWEST_PEOPLE, MOST_PEOPLE
 from bus.up.background import Started
+from bus.up.first_try import FirstTry
 from bus.up.layout import BROKER, TRUST_DOMAIN, Facts, Layout, default_state
 from bus.up.options import Options
 from bus.up.preflight import verify_state
@@ -146,7 +147,8 @@ def up(
             people=people,
             stays=True,
         )
-        verify_state(layout)
+        with FirstTry(layout) as first:
+            verify_state(layout)
         if supervisor_pid(layout) is not None or guardian_pid(layout) is not None:
             raise AlreadyRunning(layout)
         started = Started(layout, options, tethered=foreground)
@@ -159,9 +161,11 @@ def up(
                     told(what)
             except KeyboardInterrupt:
                 progress.end()
+                first.clear()
                 typer.echo("govbus: stopped; nothing runs any more", err=True)
                 raise typer.Exit(_INTERRUPTED) from None
         if told.failure:
+            first.clear()
             raise Unable(told.failure)
         if foreground:
             started.become_guardian()
@@ -181,11 +185,11 @@ def down(
         gone = wipe and not os.path.lexists(layout.state)
         if wipe and not gone:
             if not is_wipeable(layout):
-                layout.expect()  # never delete what is no instance
+                raise _nothing_to_end(layout)  # never delete what is no instance
             if not yes and not _confirmed(layout):
                 raise Unable("nothing was done; answer y, or give --yes")
         elif not gone and layout.facts() is None:
-            layout.expect()
+            raise _nothing_to_end(layout)
         with Progress(quiet=as_json, patient=True) as say:
             say("ending everything in order: brokers drain, then ledger, publisher, PostgreSQL")
             with _interrupted(_GOES_ON.format(named=naming("--state", state)) + "; nothing is deleted" * wipe):
@@ -203,6 +207,10 @@ def down(
             typer.echo(f"deleted {layout.state}: keys, registry, journals, evidence; {size}")
         elif wipe:
             typer.echo(f"there is nothing at {layout.state}")
+
+
+def _nothing_to_end(layout: Layout) -> Unable:
+    return Unable(f"no instance in {layout.state}, so there is nothing to end; name its directory with --state")
 
 
 @contextlib.contextmanager

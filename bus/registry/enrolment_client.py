@@ -7,13 +7,15 @@
 4. The directory becomes what pki.credentials reads and `connect` and `serve` take: credentials, policy-key.pem,
    snapshot.bin, config.yaml. A broker's becomes what `govbus broker run` takes, too: broker.yaml, endpoints.json.
 
-A refusal leaves the signing key in the directory for the next try, and nothing else. Where an answer was lost, the key
-is registered and its certificate is not here: the next token finds it known, it is put aside and a new one made.
+What the instance refuses leaves nothing that was not there before. Where no answer came, the signing key stays for the
+next try: it may be registered, with its certificate lost. Then the next token finds it known, it is put aside and a new
+one made.
 """
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -83,6 +85,18 @@ def enrol(
     """
     verify_tls13_only()
     token = parse_token(token_text)
+    with _unused_removed(directory):
+        return _enrol(token, directory, clock_ms, accept_operator_grants, timeout, say)
+
+
+def _enrol(
+    token: Token,
+    directory: Path,
+    clock_ms: Callable[[], int],
+    accept_operator_grants: bool,
+    timeout: float,
+    say: Callable[[str], None],
+) -> Credentials:
     files.ensure_private_directory(directory)
     if (directory / "tls").exists():
         raise AlreadyEnrolled(
@@ -110,6 +124,22 @@ def enrol(
     _write_policy(directory, token, answer, accept_operator_grants)
     store_credentials(directory, encode_private_key(key), answer.certificate_chain, answer.trust_bundle)
     return load_credentials(directory, token.subsystem.trust_domain, now=datetime.fromtimestamp(clock_ms() / 1000, UTC))
+
+
+@contextmanager
+def _unused_removed(directory: Path) -> Iterator[None]:
+    """A key that was made here goes when the instance says no: it recorded nothing. So does a directory left empty."""
+    missing = [one for one in (directory, *directory.parents) if not one.exists()]
+    had_key = (directory / SIGNING_KEY).exists()
+    try:
+        yield
+    except CallError as error:
+        if isinstance(error, Refused) and not isinstance(error, RefusedLocally) and not had_key:
+            (directory / SIGNING_KEY).unlink(missing_ok=True)
+        with suppress(OSError):  # something is in it
+            for one in missing:
+                one.rmdir()
+        raise
 
 
 def _request(token: Token, directory: Path, csr: bytes, now_ms: int) -> pb.EnrolRequest:

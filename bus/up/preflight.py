@@ -1,7 +1,9 @@
 """What is found wrong before a start leaves anything behind: a directory, an address."""
 
 import os
+import shlex
 import socket
+import stat
 import tempfile
 
 from bus.edge.endpoint import Endpoint
@@ -24,12 +26,25 @@ def verify_state(layout: Layout) -> None:
             tried.flush()
             os.fsync(tried.fileno())
     except FilePermissionError:
+        _verify_private(layout)
         raise
     except OSError as error:
         why = "there is a file" if isinstance(error, FileExistsError) else error.strerror
         raise EngineError(
             f"{layout.state} cannot be the instance's directory ({why}); mend that, or name another one with --state"
         ) from error
+
+
+def _verify_private(layout: Layout) -> None:
+    """EngineError for a directory that others can enter and where no keys are yet: nobody could have read any."""
+    found = layout.state.lstat()
+    if not (stat.S_ISDIR(found.st_mode) and found.st_mode & 0o077 and found.st_uid in (os.geteuid(), 0)):
+        return
+    if not (layout.state / "instance.json").exists():
+        raise EngineError(
+            f"{layout.state} is open to others, and keys are to come into it; name a directory with --state that is not"
+            f" there yet, or make this one yours alone: chmod 700 {shlex.quote(str(layout.state))}"
+        )
 
 
 def verify_listen(option: str, listen: Endpoint) -> None:

@@ -33,7 +33,11 @@ def test_state_that_is_a_file_or_lies_below_one(fresh: Commands) -> None:
 
 def test_state_that_others_can_enter(fresh: Commands) -> None:
     fresh.state.mkdir(mode=0o755)
-    assert f"chmod 700 {fresh.state}" in fresh.refused("up")
+    said = fresh.refused("up")
+    assert f"chmod 700 {fresh.state}" in said
+    assert "replace the keys" not in said  # there are none
+    (fresh.state / "instance.json").touch()
+    assert "replace the keys" in fresh.refused("up")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
@@ -63,7 +67,16 @@ def test_address_that_is_taken_or_not_of_this_machine(fresh: Commands, option: s
         assert f"{option}: nobody can listen on {address} here" in fresh.refused("up", option, address)
     assert f"{option}: nobody can listen on 203.0.113.1:7443" in fresh.refused("up", option, "203.0.113.1:7443")
     assert "write an address as host:port" in fresh.refused("up", option, "7443")
-    assert not Layout(fresh.state).facts()  # nothing was founded: another try may give it another name
+    assert not fresh.state.exists()  # nothing was founded: another try may give it another name
+
+
+def test_refused_first_start_leaves_what_was_there_and_nothing_else(fresh: Commands) -> None:
+    (fresh.state / "mine").mkdir(parents=True)
+    fresh.state.chmod(0o700)
+    taken = "203.0.113.1:7443"
+    fresh.refused("up", "--listen", taken)
+    fresh.refused("up", "--listen", taken, "--state", fresh.state / "mine" / "of" / "its" / "own")
+    assert [str(path.relative_to(fresh.state)) for path in fresh.state.rglob("*")] == ["mine"]
 
 
 def test_address_of_a_database_that_is_none_is_not_remembered(fresh: Commands) -> None:
@@ -75,12 +88,12 @@ def test_address_of_a_database_that_is_none_is_not_remembered(fresh: Commands) -
 def test_mask_of_the_shell_neither_opens_what_is_private_nor_shuts_its_owner_out(fresh: Commands, mask: str) -> None:
     script = f'umask {mask}; exec "$@"'
     done = subprocess.run(
-        ["/bin/sh", "-c", script, "sh", *COMMAND, "up", "--listen", "203.0.113.1:7443"],
+        ["/bin/sh", "-c", script, "sh", *COMMAND, "up", "--database-url", "postgresql://127.0.0.1:1/none"],
         env=fresh.environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "nobody can listen on" in done.stderr
+    assert done.returncode == 2, done.stderr
     modes = {path.stat().st_mode & 0o722 for path in (fresh.state, *fresh.state.rglob("*")) if path.is_dir()}
     assert modes == {0o700}

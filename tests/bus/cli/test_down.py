@@ -56,7 +56,9 @@ def test_wipe_says_what_it_removed_and_may_be_given_again(settled: Commands, tmp
 
 def test_wipe_that_was_killed_is_finished_by_the_next(settled: Commands) -> None:
     (settled.state / "instance.json").rename(settled.state / ".wiped")
-    assert "no instance" in settled.refused("down")
+    said = settled.refused("down")
+    assert "no instance" in said
+    assert "govbus up" not in said  # who wants to end one does not start one there
     settled.run("down", "--wipe", "--yes")
     assert not settled.state.exists()
 

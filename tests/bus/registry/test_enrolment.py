@@ -221,7 +221,7 @@ def test_client_sends_no_token_to_another_instance(world: Enrolling, tmp_path: P
         with pytest.raises(RefusedLocally) as refused:
             enrol(token.text, tmp_path / "newcomer", clock_ms=now_ms)
         assert refused.value.reason is Reason.INSTANCE_MISMATCH
-    assert not (tmp_path / "newcomer" / "signing-key.pem").exists()
+    assert not (tmp_path / "newcomer").exists()
     assert world.registry.state().position == before
 
 
@@ -238,7 +238,12 @@ def test_refused_client_may_try_again_and_an_enrolled_one_is_not_overwritten(wor
     bad = replace(world.token(), secret=bytes(32))
     with pytest.raises(Refused):
         enrol(bad.text, home, clock_ms=now_ms)
-    assert not (home / "tls").exists()
+    assert not home.exists()  # no private key that nobody will use
+    home.mkdir(mode=0o700)
+    (home / "notes").touch()
+    with pytest.raises(Refused):
+        enrol(bad.text, home, clock_ms=now_ms)
+    assert [one.name for one in home.iterdir()] == ["notes"]
     enrol(world.token().text, home, clock_ms=now_ms)
     with pytest.raises(AlreadyEnrolled):
         enrol(world.token().text, home, clock_ms=now_ms)
