@@ -6,6 +6,7 @@ journals. What needs the registry and the authority is done here: it is a member
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -103,7 +104,8 @@ class LedgerPart:
 
     def _prepare(self) -> Launch:
         command = [sys.executable, "-I", "-m", "bus.up.ledger_process", str(self._layout.state)]
-        environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+        # Its socket lies where all others do: a unit's own /tmp is nobody's who asks from outside.
+        environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC", "TMPDIR": tempfile.gettempdir()}
         return Launch(command, {**environment, **libpq_variables()})  # our own PostgreSQL ignores them there, too
 
     def _probe(self) -> bool:

@@ -27,6 +27,8 @@ MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 OBJECTS = [one for path in MANIFESTS for one in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
 WORKLOADS = [one for one in OBJECTS if one["kind"] == "StatefulSet"]
 KUBERNETES = ("1.30", "1.37")
+OPTIONS = DEPLOY / "systemd" / "options"
+PORTS = {"7443", "7400", "9464"}
 WORST_EXPOSURE = 20  # tenths of systemd's own measure: 2.0 is its "OK"
 
 
@@ -83,12 +85,46 @@ def test_image_runs_as_nobody_special_from_named_versions_and_holds_no_secret() 
     assert "gcc" not in CONTAINERFILE.read_text("utf-8").rpartition("\nFROM ")[2]
 
 
+def unit_options() -> list[str]:
+    """What systemd makes of $GOVBUS_OPTIONS: its words."""
+    (value,) = re.findall(r'^GOVBUS_OPTIONS="(.*)"$', OPTIONS.read_text("utf-8"), re.MULTILINE)
+    return str(value).split()
+
+
+def serving(words: list[str]) -> set[str]:
+    """The ports that `govbus up` with these words opens."""
+    return set(re.findall(r"--(?:listen|enrol-listen|metrics)[= ]\S+:(\d+)", " ".join(words)))
+
+
+def test_unit_and_container_serve_every_port_that_the_readme_tells_of() -> None:
+    text = (DEPLOY / "README.md").read_text("utf-8").replace("\\\n", " ")
+    assert set(re.findall(r"^\| (\d+) \|", text, re.MULTILINE)) == PORTS
+    assert serving(unit_options()) == PORTS
+    (run,) = re.findall(r"\$ podman run (.*)", text)
+    assert serving(shlex.split(run)) == PORTS
+    assert set(re.findall(r" -p \S*?(\d+)(?= )", run)) == PORTS
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_operators_outside_of_the_unit_find_its_sockets(unit: Path) -> None:
+    """Its /tmp is its own: a socket there is nobody else's."""
+    text = unit.read_text("utf-8")
+    (place,) = re.findall(r"^Environment=.*\bTMPDIR=/run/(\S+)", text, re.MULTILINE)
+    assert {"PrivateTmp=yes", f"RuntimeDirectory={place}", "RuntimeDirectoryMode=0700"} <= set(text.splitlines())
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
 def test_unit_starts_what_the_command_line_has_and_keeps_to_its_state(unit: Path) -> None:
     text = unit.read_text("utf-8")
     (line,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
     program, *arguments = line.split()
     assert program == "/opt/govbus/.venv/bin/govbus"
+    if "$GOVBUS_OPTIONS" in arguments:
+        assert arguments.pop() == "$GOVBUS_OPTIONS"
+        arguments += unit_options()
+        # A start without its names would found another instance, for ever: no "-" before the file.
+        assert "EnvironmentFile=/etc/govbus/options" in text.splitlines()
+        assert "AssertPathExists=/etc/govbus/options" in text.splitlines()
     verify_command(arguments)
     (state,) = re.findall(r"^StateDirectory=(.*)$", text, re.MULTILINE)
     assert f"/var/lib/{state}/" in text
@@ -248,9 +284,10 @@ def test_every_workload_has_its_service_budget_and_network_policy() -> None:
 def test_commands_of_the_readme_are_commands() -> None:
     text = (DEPLOY / "README.md").read_text("utf-8").replace("\\\n", " ")
     lines = [line for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
-    told = [re.split(r" -- govbus |/bin/govbus | govbus:0\.1\.0 ", line, maxsplit=1)[1:] for line in lines]
-    commands = [shlex.split(one[0].partition("|")[0]) for one in told if one and one[0] != "."]
-    assert len(commands) >= 5
+    starts = r" -- govbus |/bin/govbus |\$govbus |podman run .* govbus:0\.1\.0 |podman exec govbus govbus "
+    told = [re.split(starts, line, maxsplit=1)[1:] for line in lines]
+    commands = [shlex.split(re.split(r"[|<>]", one[0])[0]) for one in told if one]
+    assert len(commands) >= 10
     for command in commands:
         verify_command(command)
     for path in re.findall(r"deploy/[a-z]+/[\w.-]+\b", text):
