@@ -5,7 +5,6 @@ that nobody used. Of persons only masked numbers are shown.
 """
 
 import asyncio
-import shlex
 from typing import Any, Final
 
 import typer
@@ -15,7 +14,7 @@ from vn.portal.v1 import portal_pb2 as pb
 
 from bus.cli.output import NEGATIVE, Unable, echo_json, error_lines, print_table
 from bus.cli.progress import Progress
-from bus.cli.up import JsonOption, StateOption, layout_of
+from bus.cli.up import JsonOption, StateOption, layout_of, naming
 from bus.demo.families import take_family
 from bus.demo.report import DemoError
 from bus.nation.places import portal_socket
@@ -40,7 +39,8 @@ def birth(state: StateOption = None, as_json: JsonOption = False) -> None:
     """
     with error_lines():
         layout = layout_of(state)
-        people = _people(layout)
+        named = naming("--state", state)
+        people = _people(layout, named)
         try:
             with Progress() as say:
                 say("looking for a family among the nation's synthetic people")
@@ -54,21 +54,21 @@ def birth(state: StateOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         echo_json(_document(told))
     else:
-        _show(layout, told)
+        _show(told, named)
     if told.result is None:
         raise typer.Exit(NEGATIVE)
 
 
-def _people(layout: Layout) -> int:
+def _people(layout: Layout, named: str) -> int:
     """How many the nation has; Unable where none runs."""
     layout.expect()
-    known, named = settled(layout), f"--state {shlex.quote(str(layout.state))}"
+    known = settled(layout)
     if known is None:
         raise Unable(
-            f"the instance in {layout.state} has no nation; give it one: govbus down, govbus up --nation {named}"
+            f"the instance in {layout.state} has no nation; give it one: govbus down{named}, govbus up --nation{named}"
         )
     if supervisor_pid(layout) is None:
-        raise Unable(f"the nation in {layout.state} does not run; start it: govbus up {named}")
+        raise Unable(f"the nation in {layout.state} does not run; start it: govbus up{named}")
     return known.people
 
 
@@ -100,7 +100,7 @@ def _step(step: pb.StepEnded) -> dict[str, Any]:
     }
 
 
-def _show(layout: Layout, told: Told) -> None:
+def _show(told: Told, named: str) -> None:
     rows = [
         (
             one["outcome"],
@@ -121,6 +121,4 @@ def _show(layout: Layout, told: Told) -> None:
         )
     asked = [one.call.request_id for one in told.steps if one.call.request_id]
     if asked:
-        typer.echo(
-            f"what happened to the first call: govbus explain {asked[0]} --state {shlex.quote(str(layout.state))}"
-        )
+        typer.echo(f"what happened to the first call: govbus explain {asked[0]}{named}")

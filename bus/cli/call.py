@@ -115,6 +115,7 @@ def call(
             with _interrupted():
                 if describe:
                     _describe(_permitted(asked, lambda: asyncio.run(_find(asked, name))), as_json)
+                    _tell_ungranted(asked, name.path)
                     return
                 text = _text(body)
                 chosen = _permitted(asked, lambda: choose(asked.caller, name.path, asked.purpose, provider, grant))
@@ -199,6 +200,14 @@ def _describe(method: MethodDescriptor, as_json: bool) -> None:
         echo_json({"method": path, "stream": stream, "request": request, "answer": answer, "proto": proto})
         return
     typer.echo(f"// request as JSON\n{show_json(request)}\n\n{proto}")
+
+
+def _tell_ungranted(asked: _Asked, method: str) -> None:
+    """A method may be read about by who may not call it: say so before the body is written."""
+    for caller in (asked.caller, newest(asked.caller, quiet=True)):
+        if any(one.method == method for one in caller.permitted()):
+            return
+    typer.echo(f"govbus: no grant in force lets {asked.caller.identity.path} call it; see --list", err=True)
 
 
 def _text(body: str) -> str:

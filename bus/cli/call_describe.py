@@ -3,6 +3,7 @@
 A contract is somebody else's text, and messages inside messages multiply: a template is cut off after some thousand.
 """
 
+import re
 from typing import Any, Final
 
 from buf.validate import validate_pb2
@@ -140,7 +141,12 @@ def _rules(field: FieldDescriptor) -> str:
     if not options.HasExtension(validate_pb2.field):
         return ""
     text = text_format.MessageToString(options.Extensions[validate_pb2.field], as_one_line=True)
-    return f" [(buf.validate.field) = {{ {text.strip()} }}]"
+    return f" [(buf.validate.field) = {{ {_plain(text.strip())} }}]"
+
+
+def _plain(text: str) -> str:
+    """Text is written in double quotes here: a single one needs no backslash before it."""
+    return re.sub(r"\\(.)", lambda found: "'" if found[1] == "'" else found[0], text)
 
 
 def _enum(enum: EnumDescriptor) -> list[str]:

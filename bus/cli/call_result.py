@@ -116,7 +116,8 @@ def _line(error: CallError, outcome: Outcome) -> str:
     said = f"{error.code().name}{': ' * bool(text)}{text}" if error.reason is None else str(error)
     provisional = " What was printed is provisional." if outcome.stream and outcome.answers else ""
     named = f" Request {error.request_id}." if error.request_id else ""
-    return f"{who}: {show_json(said)[1:-1]}{provisional}{named}"
+    stop = "" if said.endswith((".", "!", "?")) else "."
+    return f"{who}: {show_json(said)[1:-1]}{stop}{provisional}{named}"
 
 
 def _start(error: CallError, caller: Caller) -> str:

@@ -99,7 +99,8 @@ def _tell(
         answer = {"file": str(path), "services": services, "compatible": refused is None, "breaks": several}
         echo_json(answer | {"earlier_form": earlier})
     elif refused is None:
-        typer.echo(f"{path} breaks nothing of {told}: {', '.join(services)}")
+        typer.echo(f"{path} breaks nothing of {told}")
+        typer.echo(f"it declares {', '.join(services) or 'no service'}")
     else:
         for one in breaks:
             typer.echo(printable(str(one)))
@@ -168,7 +169,7 @@ async def _ask(caller: Caller, new: ContractSet, purpose: str) -> Registered:
         if listing is None:
             images = await _images(view, sorted(new.methods))
             formers = [Former(parse_contract(image), frozenset({name})) for name, image in images.items()]
-            told = "what is registered of its own services; with a grant for ListServices all would be compared"
+            told = "what is registered of its own services (all that may be compared without a grant for ListServices)"
             return Registered(told, tuple(formers), frozenset(new.methods))
         services = await _services(view.using(grant_id=listing))
         several: dict[bytes, list[str]] = {}

@@ -24,6 +24,7 @@ def brief(part: Part, now: datetime, state: str) -> str:
 def all_facts(part: Part) -> list[str]:
     """Everything that is known, a line each."""
     known = {"since": part.since} | part.facts
+    known["calls"] = {_counter(name): each for name, each in (known.get("calls") or {}).items()}
     return [f"{name}: {_whole(value)}" for name, value in known.items() if value not in (None, {}, "")]
 
 
@@ -159,6 +160,12 @@ def _ago(words: str, time: str | None, now: datetime) -> str:
 
 def _short(value: Any, state: str) -> Any:
     return value.replace(f"{state}/", "") if isinstance(value, str) else value
+
+
+def _counter(name: str) -> str:
+    """`done` for govbus.calls.outcome.done, `refusals no_grant` for govbus.refusals.reason.no_grant."""
+    words = name.removeprefix("govbus.").removeprefix("calls.outcome.").replace(".reason.", " ")
+    return words.replace(".", " ")
 
 
 def _whole(value: Any) -> str:

@@ -137,7 +137,7 @@ class SnapshotFetcher:
                             break  # it was sent away: the registry is about to stop
                         pause = _FIRST_PAUSE_S
             except _FAILURES as error:
-                log.warning("the snapshot is not fetched: %s; the one there serves on, tried again", error)
+                log.warning("the snapshot is not fetched, the one there serves on, tried again: %s", error)
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (no secret: it spreads load)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 

@@ -92,7 +92,7 @@ class Renewer:
                     log.info("the TLS certificate was renewed")
             self._retry_s = _FIRST_RETRY_S
         except (CallError, ProfileError, ConfigError, OSError, ValueError) as error:
-            log.warning("the TLS certificate is not renewed: %s; the one in use stays, tried again", error)
+            log.warning("the TLS certificate is not renewed, the one in use stays, tried again: %s", error)
             self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
         self._not_before = time.monotonic() + self._retry_s
 

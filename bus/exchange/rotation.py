@@ -131,7 +131,7 @@ class KeyRotator:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        log.warning("the signing key is not rotated: %s; the one in use stays, tried again", error)
+        log.warning("the signing key is not rotated, the one in use stays, tried again: %s", error)
         self._not_before = time.monotonic() + self._retry_s
         self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bus.exchange import load_provider_config, serve  # isort: skip - before gRPC
+from bus.exchange.errors import Failure, ProviderError  # isort: skip - before gRPC
 
+import grpc
 import pytest
 import yaml
 from google.protobuf import json_format
@@ -27,7 +29,9 @@ from vn.administrative.v1 import administrative_pb2_grpc as rpc
 from vn.civilstatus.v1 import civilstatus_pb2
 from vn.population.v1 import population_pb2
 
+from bus.cli.call_caller import caller_at
 from bus.cli.call_describe import proto_of, template_of
+from bus.cli.call_result import Outcome, tell
 from bus.edge.instance import make_instance
 from bus.edge.nation import GrantPlan, SubsystemPlan, contract_image
 from bus.engines.broker import Broker
@@ -135,6 +139,14 @@ def test_exit_code_says_who_said_no(calls: Calls) -> None:
     assert done.stderr.startswith("govbus: the bus refused: NO_GRANT: ")
 
 
+def test_providers_own_words_end_before_what_is_added_to_them(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    caller = caller_at(calls.commands.state / "subsystems" / CALLER.replace("/", "."))
+    for text in ("look at the list", "Look at the list."):
+        failure = Failure(None, grpc.StatusCode.NOT_FOUND, text, request_id=b"\x01\xa2")
+        assert tell(Outcome(False, [], ProviderError(failure), None, 1.0), caller, None, False) == 1
+        assert capsys.readouterr().err.lower().endswith("look at the list. request 01a2.\n")
+
+
 def test_evidence_of_answer_and_of_error_verifies(calls: Calls, tmp_path: Path) -> None:
     key = ("--policy-key", calls.commands.state / "policy-key.pem")
     for code, status in (("01", 0), ("99", 1)):
@@ -220,11 +232,17 @@ def test_list_shows_what_may_be_called_now(calls: Calls) -> None:
     assert GET in calls.commands.run("call", "--as", CALLER, "--list").stdout
 
 
-def test_description_is_a_body_that_parses(calls: Calls) -> None:
+def test_description_is_a_body_that_parses(calls: Calls, tmp_path: Path) -> None:
     told = calls.json("--describe", LIST)
     assert told["stream"]
     assert told["request"] == {"codeListVersion": "", "level": "UNIT_LEVEL_PROVINCE", "withinCode": ""}
-    shown = calls.run("--describe", GET).stdout
+    done = calls.run("--describe", GET)
+    shown = done.stdout
+    assert "no grant" not in done.stderr
+    (tmp_path / "people.binpb").write_bytes(contract_image([population_pb2.DESCRIPTOR]))
+    people = ("vn.population.v1.PopulationService/GetPerson", "--descriptor-set", tmp_path / "people.binpb")
+    other = calls.commands.run("call", "--as", CALLER, "--describe", *people)
+    assert f"no grant in force lets {CALLER} call it" in other.stderr  # who may not call it may read of it
     assert f"service {SERVICE} {{" in shown
     assert "string code = 2" in shown
     assert "pattern" in shown
@@ -237,6 +255,7 @@ def test_every_contract_can_be_described(module: Any) -> None:
             for message in (method.input_type, method.output_type):
                 json_format.ParseDict(template_of(message), GetMessageClass(message)())
             assert method.input_type.full_name in proto_of(method)
+            assert "\\'" not in proto_of(method)
 
 
 def test_contract_cannot_make_its_description_endless() -> None:

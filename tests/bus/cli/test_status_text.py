@@ -31,6 +31,8 @@ def test_a_part_in_a_line(name: str, facts: dict[str, object], said: str) -> Non
 def test_every_fact_is_there_for_who_asks() -> None:
     part = Part("x", State.UP, "2026-11-22T07:00:00Z", {"pid": 7, "no": None, "calls": {"a": 1, "b": 2}}, "")
     assert all_facts(part) == ["since: 2026-11-22T07:00:00Z", "pid: 7", "calls: a 1, b 2"]
+    counted = {"govbus.calls.outcome.done": 5, "govbus.refusals.reason.no_grant": 1}
+    assert all_facts(Part("x", State.UP, None, {"calls": counted}, "")) == ["calls: done 5, refusals no_grant 1"]
 
 
 @pytest.mark.parametrize(
