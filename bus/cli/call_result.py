@@ -194,7 +194,7 @@ def _written(path: Path, version: int, judged: int, request_id: str) -> str:
     lacks = "it does not verify" if version < judged else "that it was permitted is not proven"
     return (
         f"wrote {path}, which rests on policy version {version} while version {judged} judged the call: {lacks}; where"
-        f" the broker runs: govbus evidence export {request_id}"
+        f" the broker runs: govbus evidence export {request_id} --with {path}"
     )
 
 

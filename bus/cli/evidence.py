@@ -17,13 +17,13 @@ from bus.cli.places import Places, RequestId, recorded_places, wanted_request
 from bus.cli.progress import Progress
 from bus.cli.snapshot import read_policy_key
 from bus.cli.up import JsonOption, StateOption, layout_of
-from bus.evidence.bundle import Bundle, encode_bundle
-from bus.evidence.export import Body, NotInJournal, export_call, prove_in_ledger
+from bus.evidence.bundle import MAX_BYTES, Bundle, BundleError, encode_bundle, parse_bundle
+from bus.evidence.export import Body, NotInJournal, OtherCall, completed, export_call, prove_in_ledger
 from bus.ledger.checkpoint import LedgerInconsistent
 from bus.ledger.reader import EntryUnknown, LedgerReader
 from bus.ledger.storage import KEY_FILE
 from bus.ledger.tree import TreeDamaged
-from native.codec import decode_admission
+from native.codec import CodecError, decode_admission
 from native.journal import JournalDamaged
 from pki.files import write_atomic
 
@@ -56,8 +56,14 @@ def export(
         ),
     ] = None,
     policy_key: Annotated[Path | None, typer.Option(help="Policy key, PEM. Default: beside the journal.")] = None,
-    request_body: Annotated[Path | None, typer.Option(help="The request's salt (32 bytes), then its frames.")] = None,
-    response_body: Annotated[Path | None, typer.Option(help="The answer's salt (32 bytes), then its frames.")] = None,
+    holder: Annotated[
+        Path | None,
+        typer.Option("--with", help="What `govbus call --evidence` wrote of this call: its bodies go in, too."),
+    ] = None,
+    request_body: Annotated[
+        Path | None, typer.Option(help="As the portal keeps it: the request's salt (32 bytes), then its gRPC frames.")
+    ] = None,
+    response_body: Annotated[Path | None, typer.Option(help="The same of the answer.")] = None,
     ledger: Annotated[
         Path | None, typer.Option(help="The ledger's directory. Default: the instance's; with --journal none.")
     ] = None,
@@ -70,13 +76,18 @@ def export(
     with error_lines():
         if without_ledger and ledger is not None:
             raise Unable("give --ledger or --without-ledger, not both")
+        if holder is not None and (request_body is not None or response_body is not None):
+            raise Unable("give --with, or the bodies one by one, not both")
         places = recorded_places(layout_of(state), journal, ledger)
         try:
             wanted = wanted_request(request_id, places)
             bodies = _body(request_body), _body(response_body)
+            held = _held(holder) if holder is not None else None
             with Progress(quiet=as_json, patient=True) as say:
                 say("looking for the call in the journals")
                 bundle = _found(wanted, places, snapshot, policy_key, bodies)
+                if held is not None:
+                    bundle = _joined(bundle, held, holder)
                 if places.ledger is not None and not without_ledger:
                     say("waiting for the ledger to integrate the call")
                     bundle = _proved(bundle, LedgerReader.open(places.ledger))
@@ -90,13 +101,16 @@ def export(
             echo_json({"file": str(target), "request_id": wanted.hex(), "in_ledger": bool(bundle.ledger_key)})
             return
         home = places.journals[0].parent if journal is not None else layout_of(state).state
-        key = policy_key or home / "policy-key.pem"
-        pins = ["--policy-key", str(key)]
+        pins = ["--policy-key", str(policy_key or home / "policy-key.pem")]
         if bundle.ledger_key and places.ledger is not None:
             pins += ["--ledger-key", str(places.ledger / KEY_FILE)]
-        typer.echo(f"wrote {target}: one call's proof, to be checked anywhere, without this instance:")
-        typer.echo(f"  {shlex.join(['govbus', 'verify', str(target), *pins])}")
-        typer.echo("Whoever checks it elsewhere gets the file, and the keys once, on a way that he trusts.")
+        _tell(target, pins)
+
+
+def _tell(target: Path, pins: list[str]) -> None:
+    typer.echo(f"wrote {target}: one call's proof, to be checked anywhere, without this instance:")
+    typer.echo(f"  {shlex.join(['govbus', 'verify', str(target), *pins])}")
+    typer.echo("Whoever checks it elsewhere gets the file, and the keys once, on a way that he trusts.")
 
 
 def _found(
@@ -144,6 +158,23 @@ def _proved(bundle: Bundle, ledger: LedgerReader) -> Bundle:
                     " to export without its proof: --without-ledger"
                 ) from error
             time.sleep(_LOOK_SECONDS)
+
+
+def _held(path: Path) -> Bundle:
+    """The holder's bundle; Unable for anything else."""
+    with path.open("rb") as given:
+        data = given.read(MAX_BYTES + 1)
+    try:
+        return parse_bundle(data)
+    except BundleError as error:
+        raise Unable(f"{path}: {error}") from error
+
+
+def _joined(bundle: Bundle, held: Bundle, path: Path | None) -> Bundle:
+    try:
+        return completed(bundle, held)
+    except (OtherCall, CodecError) as error:
+        raise Unable(f"{path}: {error}; name the bundle that `govbus call --evidence` wrote of this one") from error
 
 
 def _body(path: Path | None) -> Body | None:

@@ -1,9 +1,15 @@
-"""`govbus verify`: is this evidence bundle true? Offline; exit code 1 and the broken step's name when it is not."""
+"""`govbus verify`: is this evidence bundle true? Offline.
+
+0  it holds
+1  it does not: the first step that fails is named
+2  it could not be read
+3  it is incomplete: all that is in it holds, but not in it is the proof of the ledger whose key is pinned
+"""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,12 +18,21 @@ from bus.cli.progress import Progress
 from bus.cli.snapshot import read_policy_key
 from bus.cli.table import folded
 from bus.evidence.bundle import MAX_BYTES
-from bus.evidence.verify import STEPS, EvidenceInvalid, StepResult, VerifiedEvidence, verify_bundle
+from bus.evidence.verify import (
+    STEPS,
+    EvidenceIncomplete,
+    EvidenceInvalid,
+    StepResult,
+    VerifiedEvidence,
+    verify_bundle,
+)
 from bus.ledger.keys import load_verifier
 from bus.ledger.note import NoteVerifier
 from pki.keys import signing_key_id, spki_from_point
 
-__all__ = ["verify"]
+__all__ = ["INCOMPLETE", "verify"]
+
+INCOMPLETE: Final = 3
 
 
 def verify(
@@ -35,7 +50,8 @@ def verify(
     """Verify one call's evidence offline, step by step, and name the first step that fails.
 
     Whoever made a bundle chose the keys in it: --policy-key and --ledger-key pin those that you have from the operator.
-    Exit codes: 0 it holds, 1 it does not, 2 it could not be read.
+    Exit codes: 0 it holds, 1 it does not, 2 it could not be read, 3 it is incomplete: nothing in it is contradicted,
+    but the proof of the ledger that --ledger-key pins is not in it.
     """
     with error_lines("name a file that `govbus evidence export` or `govbus call --evidence` wrote"):
         with file.open("rb") as given:  # by anybody, and of any length
@@ -46,10 +62,13 @@ def verify(
         with Progress(quiet=as_json, patient=True) as say:
             say(f"verifying {len(data) / 1e6:.0f} MB")
             found = verify_bundle(data, pinned, ledger_key=ledger)
+    except EvidenceIncomplete as error:
+        _tell_incomplete(file, error, as_json)
+        raise typer.Exit(INCOMPLETE) from error
     except EvidenceInvalid as error:
         _tell_failure(file, error, as_json)
         raise typer.Exit(NEGATIVE) from error
-    _tell_success(found, as_json)
+    _tell_success(file, found, as_json)
 
 
 def read_ledger_key(path: Path) -> NoteVerifier:
@@ -63,7 +82,14 @@ def read_ledger_key(path: Path) -> NoteVerifier:
 def _tell_failure(file: Path, error: EvidenceInvalid, as_json: bool) -> None:
     if as_json:
         failed = {"number": error.step, "name": error.name, "text": error.text}
-        echo_json({"verified": False, "failed": failed, "passed": [asdict(step) for step in error.passed]})
+        echo_json(
+            {
+                "verified": False,
+                "incomplete": False,
+                "failed": failed,
+                "passed": [asdict(step) for step in error.passed],
+            }
+        )
         return
     rows = [*_rows(error.passed), (str(error.step), error.name, "FAILED", error.text)]
     rows += [(str(number), STEPS[number - 1], "-", "not reached") for number in range(error.step + 1, len(STEPS) + 1)]
@@ -71,10 +97,41 @@ def _tell_failure(file: Path, error: EvidenceInvalid, as_json: bool) -> None:
     typer.echo(printable(f"govbus: {file} does not hold: {error}"), err=True)
 
 
-def _tell_success(found: VerifiedEvidence, as_json: bool) -> None:
-    anchor = signing_key_id(spki_from_point(found.policy_key)).hex()
+def _tell_incomplete(file: Path, error: EvidenceIncomplete, as_json: bool) -> None:
+    """Told apart from a broken one; whoever forges a call leaves the ledger's proof out, so it is no yes either."""
+    if as_json:
+        missing = [{"number": one.number, "name": one.name} for one in error.missing]
+        echo_json({"verified": False, "incomplete": True, "missing": missing} | _facts(error.found))
+        return
+    _show(file, error.found)
+    steps = " and ".join([", ".join(str(one.number) for one in error.missing[:-1]), str(error.missing[-1].number)])
+    typer.echo(
+        printable(
+            f"govbus: {file} is incomplete, not contradicted: what is in it holds, the proof of the ledger whose key is"
+            f" pinned is not in it (step {steps.removeprefix(' and ')}); where the broker runs: govbus evidence export"
+            f" {error.found.request.request_id.hex()} --with {file}"
+        ),
+        err=True,
+    )
+
+
+def _facts(found: VerifiedEvidence) -> dict[str, Any]:
+    return {
+        "policy_key_id": signing_key_id(spki_from_point(found.policy_key)).hex(),
+        "policy_key_pinned": found.pinned,
+        "snapshot_version": found.snapshot_version,
+        "judged_by_version": found.judged_by,
+        "ledger_key": found.ledger.text if found.ledger else None,
+        "ledger_key_pinned": found.ledger_pinned,
+        "not_proven": _not_proven(found),
+        "steps": [asdict(step) for step in found.steps],
+        "call": _call(found),
+    }
+
+
+def _call(found: VerifiedEvidence) -> dict[str, str]:
     request = found.request
-    facts = {
+    return {
         "client": request.client,
         "provider": request.provider,
         "broker": request.broker,
@@ -87,24 +144,20 @@ def _tell_success(found: VerifiedEvidence, as_json: bool) -> None:
         "intent": _time(found.intent_time_ms),
         "outcome": f"{found.outcome} {_time(found.outcome_time_ms)}" if found.outcome_time_ms else "not in this bundle",
     }
+
+
+def _tell_success(file: Path, found: VerifiedEvidence, as_json: bool) -> None:
     if as_json:
-        echo_json(
-            {
-                "verified": True,
-                "policy_key_id": anchor,
-                "policy_key_pinned": found.pinned,
-                "snapshot_version": found.snapshot_version,
-                "judged_by_version": found.judged_by,
-                "ledger_key": found.ledger.text if found.ledger else None,
-                "ledger_key_pinned": found.ledger_pinned,
-                "not_proven": _not_proven(found),
-                "steps": [asdict(step) for step in found.steps],
-                "call": facts,
-            }
-        )
+        echo_json({"verified": True, "incomplete": False} | _facts(found))
         return
+    _show(file, found)
+    blank = "\n" * bool(_not_proven(found))
+    typer.echo(blank + ("verified" if _pinned(found) else "verified, by the bundle's own keys"))
+
+
+def _show(file: Path, found: VerifiedEvidence) -> None:
     print_table(("step", "what", "", ""), _rows(found.steps))
-    print_table(("", ""), [(name.replace("_", " "), value) for name, value in facts.items()], title="\nThe call")
+    print_table(("", ""), [(name.replace("_", " "), value) for name, value in _call(found).items()], title="\nThe call")
     missing = _not_proven(found)
     if missing:
         typer.echo(
@@ -117,13 +170,13 @@ def _tell_success(found: VerifiedEvidence, as_json: bool) -> None:
             err=True,
         )
     if found.snapshot_version != found.judged_by:
+        request_id = found.request.request_id.hex()
         typer.echo(
             f"govbus: the bundle rests on version {found.snapshot_version}, the call was judged by version"
-            f" {found.judged_by}: that it was permitted is not proven, and keys count as registered later; export it"
-            f" with --snapshot of version {found.judged_by}",
+            f" {found.judged_by}: that it was permitted is not proven, and keys count as registered later; where the"
+            f" broker runs: govbus evidence export {request_id} --with {file}, or with --snapshot of that version",
             err=True,
         )
-    typer.echo(("\n" if missing else "") + ("verified" if _pinned(found) else "verified, by the bundle's own keys"))
 
 
 def _pinned(found: VerifiedEvidence) -> bool:

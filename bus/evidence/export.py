@@ -1,22 +1,41 @@
-"""One call's evidence out of a broker's journal. Decides nothing: what is exported is for verify to judge."""
+"""One call's evidence out of a broker's journal. Decides nothing: what is exported is for verify to judge.
+
+The journal has no bodies. Who called has them, in the bundle that he made of the call (`bundle_of_call`), and mostly
+the policy that judged; the journal and the ledger have the rest: `completed` puts both together.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
+from bus.edge.snapshot_files import peek_header
 from bus.evidence.bundle import Bundle
 from bus.evidence.entries import INTENT, OUTCOME, ledger_entry
 from bus.exchange.evidence import CallEvidence
 from bus.ledger.proof import encode_proof
 from bus.ledger.reader import LedgerReader
+from native.codec import decode_admission
 from native.digest import frame
 from native.journal import Call, find_call, load_segments
 
-__all__ = ["Body", "NotInJournal", "bundle_of_call", "export_call", "parse_request_id", "prove_in_ledger"]
+__all__ = [
+    "Body",
+    "NotInJournal",
+    "OtherCall",
+    "bundle_of_call",
+    "completed",
+    "export_call",
+    "parse_request_id",
+    "prove_in_ledger",
+]
 
 
 class NotInJournal(LookupError):
     """The journal has no such call; the text says what to check."""
+
+
+class OtherCall(ValueError):
+    """Two bundles are not of one call and one answer; the text says in what."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -66,6 +85,30 @@ def prove_in_ledger(bundle: Bundle, ledger: LedgerReader) -> Bundle:
         ledger_key=ledger.verifier.text.encode(),
         intent_proof=proofs.get(bundle.intent_entry, b""),
         outcome_proof=proofs.get(bundle.outcome_entry, b""),
+    )
+
+
+def completed(bundle: Bundle, holder: Bundle) -> Bundle:
+    """An exported bundle with what its call's holder has: bodies, and the judging policy where the export has another.
+
+    OtherCall when they are not of one call and one answer under one policy key.
+    """
+    for name, meaning in (("policy_key", "under another policy key"), ("request_header", "of another request")):
+        if getattr(bundle, name) != getattr(holder, name):
+            raise OtherCall(f"it is {meaning} than the journal's call")
+    if holder.response_salt and holder.response_header != bundle.response_header:
+        raise OtherCall("it has another answer than the journal")
+    judged = decode_admission(bundle.admission).snapshot_version
+    judging = peek_header(bundle.snapshot).version == judged or peek_header(holder.snapshot).version != judged
+    return replace(
+        bundle,
+        snapshot=bundle.snapshot if judging else holder.snapshot,
+        request_salt=holder.request_salt,
+        request_frames=holder.request_frames,
+        response_salt=holder.response_salt,
+        response_frames=holder.response_frames,
+        grpc_message=holder.grpc_message,
+        status_details=holder.status_details,
     )
 
 

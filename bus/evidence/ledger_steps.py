@@ -1,11 +1,11 @@
 """Steps 17 to 19 of `bus.evidence.verify`: the call's entries stand in the ledger that a signed checkpoint fixes.
 
-As in `steps`: a line about what was found, None where the bundle holds nothing for it, or StepFailed. The entries
-themselves were computed from admission and receipt in step 16.
+As in `steps`: a line about what was found, None where the bundle holds nothing for it, StepFailed, or StepMissing. The
+entries themselves were computed from admission and receipt in step 16.
 """
 
 from bus.evidence.bundle import Bundle
-from bus.evidence.steps import StepFailed
+from bus.evidence.steps import StepFailed, StepMissing
 from bus.ledger.checkpoint import CheckpointInvalid, SignedCheckpoint, verify_checkpoint
 from bus.ledger.note import NoteInvalid, NoteVerifier, parse_verifier
 from bus.ledger.proof import EntryProof, ProofInvalid, parse_proof, verify_inclusion_at
@@ -63,7 +63,7 @@ class LedgerCase:
     def _may_be_absent(self) -> None:
         """Proofs may be left out, unless the ledger is asked for by name: then who leaves them out hides something."""
         if self._pinned is not None:
-            raise StepFailed("it holds no proof of the ledger whose key is pinned; ask for an export that has one")
+            raise StepMissing("not in this bundle, though the ledger's key is pinned")
 
     def _included(self, proof: EntryProof, entry: bytes) -> str:
         try:

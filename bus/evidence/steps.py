@@ -37,7 +37,7 @@ from native.digest import (
 from native.headers import Admission, Receipt, RequestHeader, ResponseHeader
 from native.snapshot import BROKER_SCOPE, SnapshotError, verify_snapshot
 
-__all__ = ["OUTCOMES", "Case", "StepFailed"]
+__all__ = ["OUTCOMES", "Case", "StepFailed", "StepMissing"]
 
 OUTCOMES: Final = {1: "DONE", 2: "FAILED", 3: "CANCELLED", 4: "UNKNOWN"}
 DONE: Final = 1
@@ -49,6 +49,10 @@ _Header = TypeVar("_Header")
 
 class StepFailed(Exception):
     """A step's own words for what is wrong."""
+
+
+class StepMissing(StepFailed):
+    """Nothing is wrong, but what was asked for is not in the bundle. The steps after it can still be taken."""
 
 
 class Case:

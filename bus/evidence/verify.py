@@ -25,8 +25,9 @@
 A later snapshot than the one that judged the call proves keys as it lists them: step 2 says so, and step 20 is absent,
 since grants come and go. The judging one is wanted in court; a broker keeps its last ones in envoy/snapshots.
 What a bundle does not hold is reported as absent, not as failed: a holder may keep bodies to himself, and an
-unanswered call has no response. KNOWN: the intent time is the broker's word until checkpoints of the ledger, cosigned
-or time-stamped, stand around it.
+unanswered call has no response. Who pins the ledger's key asks for its proof: a bundle without it is incomplete,
+neither true nor contradicted, which is told when every other step was taken. KNOWN: the intent time is the broker's
+word until checkpoints of the ledger, cosigned or time-stamped, stand around it.
 """
 
 from collections.abc import Callable
@@ -34,11 +35,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from bus.evidence.ledger_steps import LedgerCase
-from bus.evidence.steps import OUTCOMES, Case, StepFailed
+from bus.evidence.steps import OUTCOMES, Case, StepFailed, StepMissing
 from bus.ledger.note import NoteVerifier
 from native.headers import RequestHeader, ResponseHeader
 
-__all__ = ["LEDGER_STEPS", "STEPS", "EvidenceInvalid", "StepResult", "VerifiedEvidence", "verify_bundle"]
+__all__ = [
+    "LEDGER_STEPS",
+    "STEPS",
+    "EvidenceIncomplete",
+    "EvidenceInvalid",
+    "StepResult",
+    "VerifiedEvidence",
+    "verify_bundle",
+]
 
 STEPS: Final = (
     "file",
@@ -109,9 +118,18 @@ class EvidenceInvalid(Exception):
         self.passed = passed
 
 
+class EvidenceIncomplete(EvidenceInvalid):
+    """Everything that is in it holds, and the proof that was asked for is not: for that it must not count as true."""
+
+    def __init__(self, found: VerifiedEvidence, missing: tuple[StepResult, ...]) -> None:
+        super().__init__(missing[0].number, missing[0].text, found.steps)
+        self.found = found
+        self.missing = missing
+
+
 def verify_bundle(data: bytes, policy_key: bytes | None, *, ledger_key: NoteVerifier | None = None) -> VerifiedEvidence:
     """Take every step. `policy_key`: the pinned 65-byte point, `ledger_key`: the ledger's pinned key; None takes the
-    bundle's own. Raises EvidenceInvalid."""
+    bundle's own. Raises EvidenceInvalid; EvidenceIncomplete where only the pinned ledger's proof is not there."""
     case, ledger = Case(policy_key), LedgerCase(ledger_key)
     steps: tuple[Callable[[], str | None], ...] = (
         lambda: case.file(data),
@@ -136,15 +154,29 @@ def verify_bundle(data: bytes, policy_key: bytes | None, *, ledger_key: NoteVeri
         case.grant,
     )
     passed: list[StepResult] = []
+    missing: list[StepResult] = []
     for number, (name, step) in enumerate(zip(STEPS, steps, strict=True), start=1):
         try:
             text = step()
+        except StepMissing as absent:
+            missing.append(StepResult(number, name, False, str(absent)))
+            passed.append(missing[-1])
+            continue
         except StepFailed as error:
             raise EvidenceInvalid(number, str(error), tuple(passed)) from error
         passed.append(StepResult(number, name, text is not None, text or "not in this bundle"))
+    found = _found(case, ledger, tuple(passed), pinned=policy_key is not None, ledger_pinned=ledger_key is not None)
+    if missing:
+        raise EvidenceIncomplete(found, tuple(missing))
+    return found
+
+
+def _found(
+    case: Case, ledger: LedgerCase, steps: tuple[StepResult, ...], *, pinned: bool, ledger_pinned: bool
+) -> VerifiedEvidence:
     receipt = case.receipt
     return VerifiedEvidence(
-        steps=tuple(passed),
+        steps=steps,
         request=case.request,
         intent_time_ms=case.intent_time_ms,
         outcome_time_ms=receipt.outcome_time_ms if receipt else None,
@@ -153,7 +185,7 @@ def verify_bundle(data: bytes, policy_key: bytes | None, *, ledger_key: NoteVeri
         policy_key=case.bundle.policy_key,
         snapshot_version=case.trust.version,
         judged_by=case.judged_by,
-        pinned=policy_key is not None,
+        pinned=pinned,
         ledger=ledger.verifier,
-        ledger_pinned=ledger.verifier is not None and ledger_key is not None,
+        ledger_pinned=ledger.verifier is not None and ledger_pinned,
     )

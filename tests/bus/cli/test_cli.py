@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from bus.edge.instance import Instance
 from bus.evidence.bundle import encode_bundle, parse_bundle
 from bus.evidence.verify import LEDGER_STEPS
+from tests.bus.ledger.support import signer
 from tests.support.nation import BROKER, CALLER, make_small_nation
 from tests.support.recorded_call import RecordedCall, bundle_of, record_call
 
@@ -126,7 +128,7 @@ def test_a_flipped_byte_names_the_step_and_exits_1(bundle: Path) -> None:
     assert done.returncode == 1
     assert "step 14 (request body)" in done.stderr
     failed = json.loads(govbus("verify", bundle, "--json").stdout)
-    assert (failed["verified"], failed["failed"]["number"]) == (False, 14)
+    assert (failed["verified"], failed["incomplete"], failed["failed"]["number"]) == (False, False, 14)
 
 
 def test_an_instance_is_shown_published_and_renewed(instance: Instance) -> None:
@@ -163,6 +165,38 @@ def test_evidence_is_exported_from_the_journal_with_the_holders_body(call: Recor
     assert govbus(*shlex.split(command)[1:]).returncode == 0
     steps = json.loads(govbus("verify", out, "--json").stdout)["steps"]
     assert [step["name"] for step in steps if not step["present"]] == ["response body", *LEDGER_STEPS]
+
+
+def test_evidence_is_completed_with_what_the_caller_kept(call: RecordedCall, bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.evidence"
+    export = ("evidence", "export", call.header.request_id.hex(), "--journal", call.journal, "--out", out)
+    assert govbus(*export, "--with", bundle).returncode == 0
+    held = parse_bundle(bundle.read_bytes())
+    assert replace(parse_bundle(out.read_bytes()), snapshot=held.snapshot) == held  # the broker has a part of its own
+    out.unlink()
+    assert "not both" in refused(govbus(*export, "--with", bundle, "--request-body", bundle))
+    assert "not an evidence bundle" in refused(govbus(*export, "--with", call.instance.state / "policy-key.pem"))
+    bundle.write_bytes(encode_bundle(replace(held, policy_key=bytes(65))))
+    assert "another policy key" in refused(govbus(*export, "--with", bundle))
+    assert not out.exists()
+
+
+def test_evidence_without_the_pinned_ledgers_proof_is_incomplete_and_not_broken(
+    call: RecordedCall, bundle: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "ledger-key"
+    key.write_text(signer().verifier.text + "\n")
+    pins = ("--policy-key", call.instance.state / "policy-key.pem", "--ledger-key", key)
+    done = govbus("verify", bundle, *pins)
+    assert done.returncode == 3
+    assert "is incomplete, not contradicted" in done.stderr
+    assert f"govbus evidence export {call.header.request_id.hex()} --with {bundle}" in done.stderr
+    assert "verified" not in done.stdout.splitlines()
+    done = govbus("verify", bundle, *pins, "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["verified"], found["incomplete"]) == (3, False, True)
+    assert [one["name"] for one in found["missing"]] == list(LEDGER_STEPS)
+    assert found["call"]["case"] == call.header.case_id
 
 
 def test_evidence_rests_on_the_kept_snapshot_that_judged_the_call_or_says_that_it_does_not(

@@ -1,14 +1,15 @@
 """Evidence out of the journal, and out of what a client was told (bus.evidence.export)."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from bus.edge.instance import Instance
-from bus.evidence.bundle import encode_bundle
-from bus.evidence.export import Body, NotInJournal, bundle_of_call, export_call, parse_request_id
+from bus.evidence.bundle import encode_bundle, parse_bundle
+from bus.evidence.export import Body, NotInJournal, OtherCall, bundle_of_call, completed, export_call, parse_request_id
 from bus.evidence.verify import LEDGER_STEPS, verify_bundle
 from bus.exchange.evidence import CallEvidence
 from native.journal import JournalDamaged, JournalWriter
@@ -51,6 +52,37 @@ def test_with_the_holders_bodies_it_is_the_whole_bundle(instance: Instance) -> N
         "response_body": Body(call.response_salt, call.response_frames, b"fine"),
     }
     assert exported(call, **bodies) == encode_bundle(bundle_of(call))
+
+
+def test_what_the_caller_kept_completes_it(instance: Instance) -> None:
+    call = record_call(instance)
+    held = bundle_of(call)
+    bare = replace(held, admission=b"", admission_signature=b"", intent_entry=b"")  # a caller may have no admission
+    for holder in (held, bare):
+        assert encode_bundle(completed(parse_bundle(exported(call)), holder)) == encode_bundle(held)
+
+
+def test_callers_judging_policy_stands_in_for_one_that_the_broker_keeps_no_more(instance: Instance) -> None:
+    call = record_call(instance)
+    held = bundle_of(call)
+    instance.publish(now=datetime.now(UTC))
+    later = parse_bundle(exported(call))
+    assert later.snapshot != held.snapshot
+    assert completed(later, held).snapshot == held.snapshot
+    assert completed(later, later).snapshot == later.snapshot
+    assert completed(held, later).snapshot == held.snapshot
+
+
+def test_bodies_of_another_call_or_answer_are_not_put_in(instance: Instance) -> None:
+    call, other = record_call(instance), record_call(instance)
+    bundle, held = parse_bundle(exported(call)), bundle_of(call)
+    for wrong, what in (
+        (bundle_of(other), "another request"),
+        (replace(held, response_header=bundle_of(other).response_header), "another answer"),
+        (replace(held, policy_key=bytes(65)), "another policy key"),
+    ):
+        with pytest.raises(OtherCall, match=what):
+            completed(bundle, wrong)
 
 
 def test_one_of_many_calls_is_found(instance: Instance) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from bus.evidence.bundle import Bundle, BundleError, encode_bundle
 from bus.evidence.export import export_call, prove_in_ledger
-from bus.evidence.verify import EvidenceInvalid, verify_bundle
+from bus.evidence.verify import EvidenceIncomplete, EvidenceInvalid, verify_bundle
 from bus.exchange.trust import SnapshotFile
 from bus.ledger.checkpoint import sign_checkpoint
 from bus.ledger.journal_source import JournalSource
@@ -100,8 +100,22 @@ def test_proofs_left_out_do_not_pass_before_who_pins_the_ledger(
 ) -> None:
     """A call forged with a stolen key stands in no ledger: its bundle would simply say nothing of one."""
     stripped = replace(bundle, **dict.fromkeys(left_out, b""))
-    assert failing(stripped, call) == step
+    with pytest.raises(EvidenceIncomplete) as caught:
+        verify_bundle(encode_bundle(stripped), call.instance.policy_key_point, ledger_key=KEY.verifier)
+    assert caught.value.name == caught.value.missing[0].name == step
+    assert len(caught.value.missing) == len(left_out)
+    assert [one.number for one in caught.value.found.steps] == list(range(1, 21))
     verify_bundle(encode_bundle(stripped), call.instance.policy_key_point)
+
+
+def test_a_broken_part_behind_a_missing_proof_is_told_as_broken(call: RecordedCall, bundle: Bundle) -> None:
+    """Who reads "incomplete, not contradicted" may rely on the second half."""
+    other = encode_proof(replace(parse_proof(bundle.outcome_proof), index=299))
+    broken = replace(bundle, intent_proof=b"", outcome_proof=other)
+    with pytest.raises(EvidenceInvalid) as caught:
+        verify_bundle(encode_bundle(broken), call.instance.policy_key_point, ledger_key=KEY.verifier)
+    assert not isinstance(caught.value, EvidenceIncomplete)
+    assert caught.value.name == "outcome in ledger"
 
 
 def test_a_call_that_is_not_in_the_ledger_yet_is_told(call: RecordedCall, tmp_path: Path) -> None:
