@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -134,6 +135,7 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Start everything: keys, PostgreSQL, registry, publisher, ledger, broker; made once, found again later."""
+    began = time.monotonic()
     with error_lines():
         layout = layout_of(state)
         url = database_url and _address(database_url, _on_command_line(context, "database_url"))
@@ -155,7 +157,7 @@ def up(
         if foreground:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         with Progress(quiet=as_json) as progress, closing(started.follow(lambda: progress.note(_STOPPING))) as steps:
-            told = _Teller(as_json, progress, naming("--state", state))
+            told = _Teller(as_json, progress, naming("--state", state), began)
             try:
                 for what in steps:
                     told(what)
@@ -226,8 +228,9 @@ def _interrupted(what: str) -> Iterator[None]:
 class _Teller:
     """Shows what a start tells."""
 
-    def __init__(self, as_json: bool, progress: Progress, named: str) -> None:
-        self._as_json, self._progress, self._named = as_json, progress, named
+    def __init__(self, as_json: bool, progress: Progress, named: str, began: float) -> None:
+        """`began`: when the command did, monotonic; what its person waits is more than what the supervisor counts."""
+        self._as_json, self._progress, self._named, self._began = as_json, progress, named, began
         self.failure = ""
 
     def __call__(self, what: dict[str, Any]) -> None:
@@ -236,7 +239,7 @@ class _Teller:
         elif "ready" in what:
             self._progress.end()
             with contextlib.suppress(BrokenPipeError):  # nobody reads any more, and the start goes on
-                self._ready(what["ready"])
+                self._ready(what["ready"] | {"seconds": round(time.monotonic() - self._began, 2)})
         elif what["step"].startswith(_LASTING) and not self._as_json:
             self._progress.note(f"  {what['step']}")
         else:
