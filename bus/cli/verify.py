@@ -104,11 +104,11 @@ def _tell_incomplete(file: Path, error: EvidenceIncomplete, as_json: bool) -> No
         echo_json({"verified": False, "incomplete": True, "missing": missing} | _facts(error.found))
         return
     _show(file, error.found)
-    steps = " and ".join([", ".join(str(one.number) for one in error.missing[:-1]), str(error.missing[-1].number)])
+    steps = ", ".join(f"{one.number} {one.name}" for one in error.missing)
     typer.echo(
         printable(
             f"govbus: {file} is incomplete, not contradicted: what is in it holds, the proof of the ledger whose key is"
-            f" pinned is not in it (step {steps.removeprefix(' and ')}); where the broker runs: govbus evidence export"
+            f" pinned is not in it ({steps}); where the broker runs: govbus evidence export"
             f" {error.found.request.request_id.hex()} --with {file}"
         ),
         err=True,
@@ -191,7 +191,7 @@ def _not_proven(found: VerifiedEvidence) -> list[str]:
         key_id = signing_key_id(spki_from_point(found.policy_key)).hex()
         missing.append(f"that the policy is the operator's; pin his key: --policy-key FILE, id {key_id[:16]}...")
     if found.ledger is None:
-        missing.append("that the ledger has the call: the bundle was made without its proof; export it again")
+        missing.append("that the ledger has the call: no proof is in this bundle; `govbus evidence export` adds it")
     elif not found.ledger_pinned:
         begins = f"{found.ledger.name}+{found.ledger.key_id.hex()}"
         missing.append(f"that the ledger is the operator's; pin his key: --ledger-key FILE, which begins {begins}")
